@@ -1,0 +1,60 @@
+/* data/loader.h - from a data set to micro-batches of pixels, in the sampler's order, made ahead of time by threads.
+ *
+ * A ring of slots, one micro-batch each. The threads share the samples of one slot, then go on to the next; the caller
+ * takes the slots in order. What stands at a position of a step depends on (seed, epoch, sample, repeat) alone: batches
+ * are the same for any number of workers and after any resume.
+ *
+ * A sample that cannot be read stops the run, when the caller comes to its micro-batch, with the file's name. With
+ * skip_bad it is instead replaced, in training, by the next sample in the data set's order that can be read (most often
+ * of the same class), drawn under that sample's own key; in evaluation it counts for nothing (label -1). Which files
+ * are bad does not depend on time, so neither do the batches. */
+#ifndef VT_DATA_LOADER_H
+#define VT_DATA_LOADER_H
+
+#include "data/dataset.h"
+#include "data/sampler.h"
+#include "data/transform.h"
+
+typedef struct vt_loader vt_loader;
+
+typedef struct vt_loader_options {
+    vt_sampler sampler;       /* `samples` is filled in from the data set */
+    vt_transform transform;
+    int micro_begin, micro_end; /* this process's micro-batches of each step: [begin, end) of 0 .. micros */
+    uint32_t epoch;           /* where to begin */
+    int64_t step;             /* in that epoch; its number of steps means the next epoch */
+    uint32_t epochs;          /* ends before this epoch */
+    int workers;              /* threads; 0: vt_loader_next does the work itself */
+    int prefetch; /* micro-batches made ahead, beside those of a step that the caller may hold; at least 1 */
+    int skip_bad;             /* --bad-images skip */
+} vt_loader_options;
+
+typedef struct vt_batch {
+    uint8_t *images;   /* [B, H, W, C], VT_ALIGN-aligned; zeros where the label is -1 */
+    int32_t *labels;   /* [B]; -1: padding or a dropped sample, not to be counted */
+    uint32_t *samples; /* [B] index in the data set, of the replacement where there is one */
+    int32_t *repeats;  /* [B] */
+    int32_t *slots;    /* [B] position in the step's global list */
+    int valid;         /* labels that are not -1 */
+    uint32_t epoch;
+    int64_t step;
+    int micro;
+} vt_batch;
+
+/* Starts the threads. VT_INVALID: a batch larger than the data. The data set must outlive the loader. */
+vt_status vt_loader_create(vt_loader **loader, const vt_dataset *ds, const vt_loader_options *options);
+void vt_loader_destroy(vt_loader *loader); /* at any moment: stops the threads and waits for them; NULL is allowed */
+
+/* The next micro-batch, micro_begin .. micro_end - 1 of each step; waits until it is made. NULL after the last. After a
+ * failure every call fails in the same way. */
+vt_status vt_loader_next(vt_loader *loader, const vt_batch **batch);
+/* Gives a batch back, in any order; its memory is then used again. At most micro_end - micro_begin + prefetch are held.
+ */
+void vt_loader_release(vt_loader *loader, const vt_batch *batch);
+
+int64_t vt_loader_steps(const vt_loader *loader);       /* of an epoch */
+double vt_loader_waited(const vt_loader *loader);       /* seconds that vt_loader_next has taken, over all calls */
+uint32_t vt_loader_bad_count(const vt_loader *loader);  /* samples found unreadable so far */
+int vt_loader_is_bad(const vt_loader *loader, uint32_t sample);
+
+#endif

@@ -1,0 +1,39 @@
+/* graph/exec.h - a planned graph bound to a device and ready to run. Nothing is allocated after vt_exec_create. */
+#ifndef VT_GRAPH_EXEC_H
+#define VT_GRAPH_EXEC_H
+
+#include "graph/backend.h"
+
+/* Activations, shared by the graphs of a device that never run at the same time. */
+typedef struct vt_workspace {
+    vt_device *device;
+    void *data, *scratch;
+    size_t bytes, scratch_bytes;
+} vt_workspace;
+
+typedef struct vt_exec vt_exec;
+
+/* Puts a store's slab on the device, zeroed; vt_store_unbind frees it. */
+vt_status vt_store_bind(vt_store *store, vt_device *device);
+void vt_store_unbind(vt_store *store, vt_device *device);
+
+/* Plans nothing: the graph is planned, its stores are bound. The workspace grows to what the graph needs. */
+vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspace);
+void vt_exec_destroy(vt_exec *exec);
+void vt_workspace_free(vt_workspace *workspace);
+
+size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
+
+/* The data an input reads from at the next runs; device memory (on the CPU, any memory). NULL for an unknown name is
+ * ignored: a graph without labels takes none. */
+void vt_exec_bind(vt_exec *exec, const char *input, const void *data);
+vt_status vt_exec_run(vt_exec *exec);
+
+/* As vt_exec_run, looking at each output: stops at the first that is not finite and names op and tensor in a failure. */
+vt_status vt_exec_run_checked(vt_exec *exec);
+
+/* Copies a kept tensor or a store's to the host, as float. */
+void vt_exec_read(vt_exec *exec, const vt_tensor *t, float *out);
+const void *vt_exec_data(const vt_exec *exec, const vt_tensor *t); /* device memory */
+
+#endif

@@ -1,0 +1,51 @@
+/* ops/cases.h - one list of cases for every op: the finite differences, the comparison of fast and device bodies with the
+ * specification, and the tests of the graph all walk it.
+ *
+ * A case builds a small graph: parameters (entries of its own store), inputs, and outputs. The gradient is taken of the sum
+ * of the outputs' elements times given random numbers, so no scalar loss is wanted: each output's gradient is an input. */
+#ifndef VT_OPS_CASES_H
+#define VT_OPS_CASES_H
+
+#include "graph/graph.h"
+#include "ops/ops.h"
+
+enum { VT_CASE_INPUTS = 16, VT_CASE_OUTPUTS = 4, VT_CASE_ENTRIES = 16 };
+
+typedef struct vt_case_input {
+    vt_tensor *tensor;
+    float low, high;       /* its elements are uniform in [low, high), whole numbers where the dtype is */
+    const float *values;   /* or, not NULL, these */
+} vt_case_input;
+
+typedef struct vt_case vt_case;
+
+typedef struct vt_case_graph {
+    vt_graph *g;
+    vt_store store;
+    float low[VT_CASE_ENTRIES], high[VT_CASE_ENTRIES]; /* of each entry's elements, likewise */
+    vt_case_input inputs[VT_CASE_INPUTS];
+    vt_tensor *out[VT_CASE_OUTPUTS];    /* kept: what is compared */
+    vt_seed seeds[VT_CASE_OUTPUTS];     /* of those outputs that have a gradient, with it: an input too */
+    vt_tensor *grad[VT_CASE_ENTRIES];   /* by entry of the store; kept; NULL: no gradient */
+    int n_inputs, n_out, n_seeds;
+} vt_case_graph;
+
+struct vt_case {
+    const char *op, *name;
+    void (*build)(vt_case_graph *c, const vt_case *self);
+    int dim[6];            /* what they are is build's affair */
+    float value;
+    bool large;            /* finite differences would take too long */
+};
+
+extern const vt_case vt_cases[];
+extern const int vt_case_count;
+
+/* Builds the case's graph and appends its gradient; nothing is folded or planned. On failure *c is empty. */
+vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real);
+void vt_case_close(vt_case_graph *c); /* not the store's slab: its device owns it */
+
+/* Element e of a tensor of this name within [low, high), the same for any dtype. */
+float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float high);
+
+#endif

@@ -1,0 +1,134 @@
+/* The recipe's table, its preset for small data, and what this version does not have. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "train/settings.h"
+
+#define RECIPE(member) VT_FIELD(vt_recipe, member)
+static const vt_option recipe_table[] = {
+    {.name = "batch-size", .aliases = "b", .kind = VT_OPT_INT, RECIPE(batch_size), .min = 1, .max = 1 << 20, .fallback = "64",
+     .group = "Batches", .help = "images of a process and accumulation step"},
+    {.name = "micro-batch-size", .kind = VT_OPT_INT, RECIPE(micro_batch_size), .min = 0, .max = 1 << 20, .group = "Batches",
+     .help = "unit of summation and mixing, divides the batch size; 0: the batch size"},
+    {.name = "lanes", .kind = VT_OPT_INT, RECIPE(lanes), .min = 1, .max = 1024, .fallback = "8", .group = "Batches",
+     .help = "sums of micro-batches formed side by side, at most"},
+    {.name = "grad-accum-steps", .kind = VT_OPT_INT, RECIPE(grad_accum_steps), .min = 1, .max = 65536, .fallback = "1", .group = "Batches",
+     .help = "batches of an optimizer step"},
+    {.name = "epochs", .kind = VT_OPT_INT, RECIPE(epochs), .min = 1, .max = 1 << 20, .fallback = "300", .group = "Schedule", .help = "passes over the data"},
+    {.name = "max-steps", .kind = VT_OPT_INT, RECIPE(max_steps), .min = 0, .max = 1e15, .group = "Schedule",
+     .help = "end after this many steps; 0: after the last epoch"},
+    {.name = "lr", .kind = VT_OPT_FLOAT, RECIPE(lr), .min = 0, .max = 1e6, .fallback = "5e-4", .group = "Schedule",
+     .help = "learning rate of a global batch of 512; scaled by global batch / 512"},
+    {.name = "unscale-lr", .kind = VT_OPT_FLAG, RECIPE(unscale_lr), .group = "Schedule", .help = "take --lr as it stands"},
+    {.name = "sched", .kind = VT_OPT_CHOICE, RECIPE(sched), .choices = "cosine|none", .fallback = "cosine", .group = "Schedule", .help = "schedule after the warm-up"},
+    {.name = "warmup-epochs", .kind = VT_OPT_FLOAT, RECIPE(warmup_epochs), .min = 0, .max = 1e6, .fallback = "5", .group = "Schedule", .help = "epochs of linear warm-up"},
+    {.name = "warmup-lr", .kind = VT_OPT_FLOAT, RECIPE(warmup_lr), .min = 0, .max = 1e6, .fallback = "1e-6", .group = "Schedule", .help = "rate at step 0, not scaled"},
+    {.name = "min-lr", .kind = VT_OPT_FLOAT, RECIPE(min_lr), .min = 0, .max = 1e6, .fallback = "1e-5", .group = "Schedule", .help = "rate at the end, not scaled"},
+    {.name = "sched-per-epoch", .kind = VT_OPT_FLAG, RECIPE(sched_per_epoch), .group = "Schedule", .help = "set the rate once an epoch, as DeiT"},
+    {.name = "opt", .kind = VT_OPT_CHOICE, RECIPE(opt), .choices = "adamw", .fallback = "adamw", .group = "Optimizer", .help = "optimizer"},
+    {.name = "opt-eps", .kind = VT_OPT_FLOAT, RECIPE(opt_eps), .min = 0, .max = 1, .fallback = "1e-8", .group = "Optimizer", .help = "AdamW's epsilon"},
+    {.name = "opt-betas", .kind = VT_OPT_FLOATS, RECIPE(opt_betas), .min = 0, .max = 0.9999999, .fallback = "0.9 0.999", .group = "Optimizer", .help = "AdamW's betas"},
+    {.name = "weight-decay", .kind = VT_OPT_FLOAT, RECIPE(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05", .group = "Optimizer",
+     .help = "not of 1-D tensors, biases, pos_embed, cls_token"},
+    {.name = "clip-grad", .kind = VT_OPT_FLOAT, RECIPE(clip_grad), .min = 0, .max = 1e9, .group = "Optimizer", .help = "largest gradient L2 norm; 0: off"},
+    {.name = "model-ema", .kind = VT_OPT_FLAG, RECIPE(model_ema), .fallback = "true", .group = "Optimizer", .help = "keep and evaluate an average of the weights"},
+    {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, RECIPE(model_ema_decay), .min = 0, .max = 1, .fallback = "0.99996", .group = "Optimizer", .help = "of a step"},
+    {.name = "scale", .kind = VT_OPT_FLOATS, RECIPE(scale), .min = 0.0001, .max = 1, .fallback = "0.08 1", .group = "Augmentation", .help = "share of the area that a crop takes"},
+    {.name = "ratio", .kind = VT_OPT_FLOATS, RECIPE(ratio), .min = 0.01, .max = 100, .fallback = "0.75 1.3333333333333333", .group = "Augmentation", .help = "width / height of a crop"},
+    {.name = "hflip", .kind = VT_OPT_FLOAT, RECIPE(hflip), .min = 0, .max = 1, .fallback = "0.5", .group = "Augmentation", .help = "probability of a horizontal flip"},
+    {.name = "vflip", .kind = VT_OPT_FLOAT, RECIPE(vflip), .min = 0, .max = 1, .fallback = "0", .group = "Augmentation", .help = "probability of a vertical flip"},
+    {.name = "train-interpolation", .kind = VT_OPT_CHOICE, RECIPE(train_interpolation), .choices = "nearest|bilinear|bicubic|random", .fallback = "bicubic",
+     .group = "Augmentation", .help = "resampling in training"},
+    {.name = "aug-repeats", .aliases = "repeated-aug=3, no-repeated-aug=1", .kind = VT_OPT_INT, RECIPE(repeats), .min = 0, .max = 64, .fallback = "3",
+     .group = "Augmentation", .help = "repeated augmentation: draws of a sample in an epoch; 1: off"},
+    {.name = "smoothing", .kind = VT_OPT_FLOAT, RECIPE(smoothing), .min = 0, .max = 0.999, .fallback = "0.1", .group = "Loss", .help = "label smoothing"},
+    {.name = "bce-loss", .kind = VT_OPT_FLAG, RECIPE(bce_loss), .group = "Loss", .help = "binary cross-entropy, as DeiT III"},
+    {.name = "recompute", .kind = VT_OPT_FLAG, RECIPE(recompute), .group = "Batches", .help = "less memory: compute activations again in the backward pass"},
+    {.name = "seed", .kind = VT_OPT_INT, RECIPE(seed), .min = 0, .max = 9e15, .fallback = "0", .group = "Run", .help = "of weights, batches, augmentation, drop-path"},
+    {.name = "aa", .kind = VT_OPT_STRING, RECIPE(aa), .fallback = "none", .group = "Augmentation", .help = "RandAugment: not in this version"},
+    {.name = "color-jitter", .kind = VT_OPT_STRING, RECIPE(color_jitter), .fallback = "0", .group = "Augmentation", .help = "not in this version"},
+    {.name = "reprob", .kind = VT_OPT_STRING, RECIPE(reprob), .fallback = "0", .group = "Augmentation", .help = "random erasing: not in this version"},
+    {.name = "mixup", .kind = VT_OPT_STRING, RECIPE(mixup), .fallback = "0", .group = "Augmentation", .help = "not in this version"},
+    {.name = "cutmix", .kind = VT_OPT_STRING, RECIPE(cutmix), .fallback = "0", .group = "Augmentation", .help = "not in this version"},
+    {.name = "distillation-type", .kind = VT_OPT_STRING, RECIPE(distillation), .fallback = "none", .group = "Loss", .help = "a teacher: not in this version"},
+    {0}};
+
+#define RUN(member) VT_FIELD(vt_run_flags, member), .group = "Run"
+static const vt_option run_table[] = {
+    {.name = "output-dir", .aliases = "output", .kind = VT_OPT_STRING, RUN(output_dir), .argument = "DIR", .help = "logs, settings and checkpoints"},
+    {.name = "resume", .kind = VT_OPT_STRING, RUN(resume), .argument = "FILE|auto", .help = "go on from a checkpoint; auto: the newest of --output-dir, or afresh"},
+    {.name = "overwrite", .kind = VT_OPT_FLAG, RUN(overwrite), .help = "begin afresh in a used --output-dir"},
+    {.name = "finetune", .aliases = "pretrained-path", .kind = VT_OPT_STRING, RUN(finetune), .argument = "FILE",
+     .help = "begin with these weights: positions resized, heads of another size initialised"},
+    {.name = "save-steps", .kind = VT_OPT_INT, RUN(save_steps), .min = 0, .max = 1e15, .help = "steps between checkpoints; 0: each epoch and every 5 minutes"},
+    {.name = "checkpoint-hist", .kind = VT_OPT_INT, RUN(checkpoint_hist), .min = 0, .max = 100000, .fallback = "3", .help = "checkpoint-N files that are kept"},
+    {0}};
+
+#define TABLE(member, of) {.name = #member, .kind = VT_OPT_TABLE, VT_FIELD(vt_settings, member), .table = of}
+const vt_option vt_settings_table[] = {
+    TABLE(model, vt_model_flags_table), TABLE(data, vt_data_flags_table), TABLE(images, vt_image_flags_table),
+    TABLE(recipe, recipe_table), TABLE(run, run_table), TABLE(device, vt_device_flags_table),
+    {.name = "config", .aliases = "c", .kind = VT_OPT_CONFIG, VT_FIELD(vt_settings, config), .group = "Run", .argument = "FILE",
+     .help = "settings from a YAML file such as args.yaml; flags win"},
+    {0}};
+
+vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
+{
+    const struct { const char *flag, *value; } absent[] = {
+        {"aa", s->recipe.aa}, {"color-jitter", s->recipe.color_jitter}, {"reprob", s->recipe.reprob},
+        {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix}, {"distillation-type", s->recipe.distillation}};
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
+        const char *v = absent[i].value;
+        double number = 1;
+        bool off = !v || strcmp(v, "none") == 0 || (vt_parse_double(v, strlen(v), &number) && number == 0);
+        if (!off) return vt_fail(VT_INVALID, "--%s %s: not in this version; leave the flag away", absent[i].flag, v);
+    }
+    const vt_recipe *r = &s->recipe;
+    if (r->micro_batch_size && r->batch_size % r->micro_batch_size)
+        return vt_fail(VT_INVALID, "--micro-batch-size %d does not divide --batch-size %d", r->micro_batch_size, r->batch_size);
+    if (r->lanes & (r->lanes - 1)) return vt_fail(VT_INVALID, "--lanes %d: must be a power of two", r->lanes);
+    if (r->warmup_epochs >= r->epochs && vt_options_given(o, "warmup-epochs"))
+        return vt_fail(VT_INVALID, "--warmup-epochs %g: the run has %d epochs", r->warmup_epochs, r->epochs);
+    return VT_OK;
+}
+
+static void preset(vt_options *o, vt_status *st, vt_text *report, const char *name, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", value);
+    if (*st == VT_OK && vt_options_source(o, name) < VT_FROM_CHECKPOINT) {
+        *st = vt_options_set(o, name, text, VT_FROM_PRESET);
+        vt_text_printf(report, " --%s %s", name, text);
+    }
+}
+
+vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64_t steps_per_epoch, int side, vt_text *report)
+{
+    if (images >= 100000 && side > 64) return VT_OK;
+    vt_status st = VT_OK;
+    vt_text_printf(report, "preset for small data (%u images, %d px):", images, side);
+    preset(o, &st, report, "crop-pct", 1);
+    preset(o, &st, report, "aug-repeats", 1);
+    if (st == VT_OK && !vt_options_given(o, "scale")) {
+        st = vt_options_set(o, "scale", "0.6 1", VT_FROM_PRESET);
+        vt_text_printf(report, " --scale 0.6 1");
+    }
+    double half_life = steps_per_epoch > 0 ? (double)steps_per_epoch : 1;
+    preset(o, &st, report, "model-ema-decay", pow(0.5, 1 / half_life));
+    double warmup = 0.05 * s->recipe.epochs;
+    if (warmup < s->recipe.warmup_epochs) preset(o, &st, report, "warmup-epochs", warmup);
+    vt_text_add(report, "\n");
+    return st;
+}
+
+vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)
+{
+    int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
+    return (vt_train_options){.batch_size = micro, .micro_batches = micros, .lanes = r->lanes,
+                              .weight_decay = (float)r->weight_decay, .beta1 = (float)r->opt_betas[0],
+                              .beta2 = (float)r->opt_betas[1], .eps = (float)r->opt_eps,
+                              .clip_grad = (float)r->clip_grad, .smoothing = (float)r->smoothing, .bce = r->bce_loss,
+                              .ema = r->model_ema, .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
+                              .seed = (uint64_t)r->seed};
+}

@@ -1,0 +1,291 @@
+#include "train/selftest.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "graph/exec.h"
+#include "ops/cases.h"
+
+/* A case's graph on a device, with its data. */
+typedef struct side {
+    vt_device *device;
+    vt_workspace workspace;
+    vt_case_graph c;
+    vt_exec *exec;
+    void *inputs[VT_CASE_INPUTS];
+    uint64_t seed;
+} side;
+
+typedef struct check {
+    vt_selftest_result *result;
+    side spec, dev;
+} check;
+
+/* ---- data ----------------------------------------------------------------------------------------------------------- */
+
+/* Puts value v as element e of an array of this dtype on the device. */
+static void put(vt_device *d, void *data, vt_dtype dtype, int64_t e, double v)
+{
+    float f = (float)v;
+    int32_t i = (int32_t)floor(dtype == VT_I32 ? v : 0);
+    uint8_t u = (uint8_t)(dtype == VT_U8 ? v : 0);
+    const void *from = dtype == VT_F64 ? (const void *)&v : dtype == VT_F32 ? (const void *)&f
+                     : dtype == VT_I32 ? (const void *)&i : (const void *)&u;
+    size_t bytes = vt_dtype_bytes(dtype);
+    d->backend->write(d, (char *)data + (size_t)e * bytes, from, bytes);
+}
+
+static double get(vt_device *d, const void *data, vt_dtype dtype, int64_t e)
+{
+    double v = 0;
+    float f = 0;
+    size_t bytes = vt_dtype_bytes(dtype);
+    d->backend->read(d, (const char *)data + (size_t)e * bytes, dtype == VT_F64 ? (void *)&v : (void *)&f, bytes);
+    return dtype == VT_F64 ? v : f;
+}
+
+static void *entry_data(const side *s, int entry)
+{
+    const vt_store *store = &s->c.store;
+    return (char *)store->data + (size_t)store->entries[entry].offset * vt_dtype_bytes(store->dtype);
+}
+
+static void poison(vt_device *d, void *data, size_t bytes)
+{
+    unsigned char nan[64]; /* a NaN in every dtype */
+    memset(nan, 0xff, sizeof nan);
+    for (size_t at = 0; at < bytes; at += sizeof nan)
+        d->backend->write(d, (char *)data + at, nan, bytes - at < sizeof nan ? bytes - at : sizeof nan);
+}
+
+/* The state before a run: the same numbers on either side, NaN where a body must write before it reads. */
+static void reset(side *s)
+{
+    poison(s->device, s->workspace.data, s->workspace.bytes);
+    poison(s->device, s->workspace.scratch, s->workspace.scratch_bytes);
+    for (int i = 0; i < s->c.store.count; i++) {
+        const vt_entry *e = &s->c.store.entries[i];
+        for (int64_t k = 0; k < e->count; k++)
+            put(s->device, entry_data(s, i), s->c.store.dtype, k,
+                vt_case_value(s->seed, e->name, k, s->c.low[i], s->c.high[i]));
+    }
+    for (int i = 0; i < s->c.n_inputs; i++) {
+        const vt_case_input *in = &s->c.inputs[i];
+        int64_t n = vt_tensor_count(in->tensor);
+        for (int64_t k = 0; k < n; k++)
+            put(s->device, s->inputs[i], in->tensor->dtype, k,
+                in->values ? in->values[k] : vt_case_value(s->seed, in->tensor->name, k, in->low, in->high));
+    }
+}
+
+static void close_side(side *s)
+{
+    for (int i = 0; i < s->c.n_inputs; i++)
+        if (s->inputs[i]) s->device->backend->free(s->device, s->inputs[i]);
+    vt_exec_destroy(s->exec);
+    if (s->device) vt_store_unbind(&s->c.store, s->device);
+    vt_workspace_free(&s->workspace);
+    vt_case_close(&s->c);
+    *s = (side){.device = s->device};
+}
+
+static vt_status open_side(side *s, const vt_case *which, vt_dtype real, uint64_t seed, bool fold)
+{
+    vt_status st = vt_case_open(&s->c, which, real);
+    if (st) return st;
+    s->workspace.device = s->device;
+    s->seed = seed;
+    if (fold) VT_TRY(vt_graph_fold(s->c.g, vt_folds));
+    VT_TRY(vt_graph_plan(s->c.g));
+    VT_TRY(vt_store_bind(&s->c.store, s->device));
+    VT_TRY(vt_exec_create(&s->exec, s->c.g, &s->workspace));
+    for (int i = 0; i < s->c.n_inputs; i++) {
+        const vt_tensor *t = s->c.inputs[i].tensor;
+        VT_TRY(s->device->backend->alloc(s->device, vt_tensor_bytes(t), &s->inputs[i]));
+        vt_exec_bind(s->exec, t->name, s->inputs[i]);
+    }
+    return VT_OK;
+fail:
+    close_side(s);
+    return st;
+}
+
+/* ---- gradients against finite differences --------------------------------------------------------------------------- */
+
+/* The sum of the seeded outputs' elements times the seeds; *size, where wanted: of their absolute values. */
+static double scalar(side *s, double *size)
+{
+    double sum = 0;
+    for (int i = 0; i < s->c.n_seeds; i++) {
+        const vt_tensor *t = s->c.seeds[i].of, *g = s->c.seeds[i].grad;
+        int64_t n = vt_tensor_count(t);
+        for (int64_t k = 0; k < n; k++) {
+            double term = get(s->device, vt_exec_data(s->exec, t), t->dtype, k) *
+                          get(s->device, vt_exec_data(s->exec, g), g->dtype, k);
+            sum += term;
+            if (size) *size += fabs(term);
+        }
+    }
+    return sum;
+}
+
+/* Five points at a step of 2e-4. Their truncation error, step^4 / 30 times the fifth derivative, is near 1e-16; rounding of
+ * the outputs, about 1e-16 of their size over the step, is near 1e-12 of it. 1e-10 leaves room for steep cases. */
+static const double fd_step = 2e-4, fd_tolerance = 1e-10;
+enum { FD_ELEMENTS = 24 }; /* of each tensor, evenly spread */
+
+static vt_status difference(side *s, int entry, int64_t e, double *slope)
+{
+    static const double at[] = {-2, -1, 1, 2}, weight[] = {1.0 / 12, -8.0 / 12, 8.0 / 12, -1.0 / 12};
+    double x = get(s->device, entry_data(s, entry), VT_F64, e);
+    *slope = 0;
+    for (int i = 0; i < 4; i++) {
+        put(s->device, entry_data(s, entry), VT_F64, e, x + at[i] * fd_step);
+        vt_status st = vt_exec_run(s->exec);
+        if (st) return st;
+        *slope += weight[i] * scalar(s, NULL) / fd_step;
+    }
+    put(s->device, entry_data(s, entry), VT_F64, e, x);
+    return vt_exec_run(s->exec); /* gradients are those at x again */
+}
+
+static vt_status check_gradient(check *c, int entry)
+{
+    side *s = &c->spec;
+    const vt_tensor *grad = s->c.grad[entry];
+    const vt_entry *e = &s->c.store.entries[entry];
+    double size = 0, most = 0;
+    vt_status st = vt_exec_run(s->exec);
+    if (st) return st;
+    scalar(s, &size);
+    for (int64_t k = 0; k < e->count; k++) {
+        double g = fabs(get(s->device, vt_exec_data(s->exec, grad), VT_F64, k));
+        if (!(g <= most)) most = g;
+    }
+    int64_t stride = e->count / FD_ELEMENTS + 1;
+    for (int64_t k = 0; k < e->count; k += stride) {
+        double g, slope;
+        st = difference(s, entry, k, &slope);
+        if (st) return st;
+        g = get(s->device, vt_exec_data(s->exec, grad), VT_F64, k);
+        double error = fabs(g - slope) / (fd_tolerance * (size + most + fd_tolerance));
+        if (error > c->result->gradient) c->result->gradient = error;
+        char shape[96];
+        if (!(error <= 1))
+            return vt_fail(VT_FAILED, "gradient of %s %s, element %lld: %.12g, by finite differences %.12g", e->name,
+                           vt_shape_text(grad, shape, sizeof shape), (long long)k, g, slope);
+    }
+    return VT_OK;
+}
+
+/* ---- the device against the specification --------------------------------------------------------------------------- */
+
+/* Relative L2 error of a whole tensor. A sum of K fp32 products in random order errs by about sqrt(K) * 6e-8 of its terms, in
+ * plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm costs a digit at
+ * most on these cases. Where the truth is near zero the terms' size, not theirs, sets the scale: hence the floor. */
+static const double device_tolerance = 1e-5, device_floor = 1e-6;
+
+static void add_digest(check *c, const void *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte;
+        c->dev.device->backend->read(c->dev.device, (const char *)data + i, &byte, 1);
+        c->result->digest = (c->result->digest ^ byte) * 0x100000001B3ull;
+    }
+}
+
+static vt_status compare(check *c, const char *what, const vt_tensor *t, const void *spec, const void *dev)
+{
+    double error = 0, size = 0, worst = -1, a = 0, b = 0;
+    int64_t n = vt_tensor_count(t), where = 0;
+    for (int64_t k = 0; k < n; k++) {
+        double x = get(c->spec.device, spec, VT_F64, k), y = get(c->dev.device, dev, VT_F32, k), d = fabs(x - y);
+        if (x == y) d = 0; /* infinite both */
+        error += d * d;
+        size += d == 0 && isinf(x) ? 0 : x * x;
+        if (d > worst || isnan(d)) {
+            worst = isnan(d) ? INFINITY : d;
+            where = k;
+            a = x;
+            b = y;
+        }
+    }
+    double share = sqrt(error) / (device_tolerance * sqrt(size) + device_floor * device_tolerance * sqrt((double)n));
+    if (!(share <= c->result->device)) c->result->device = share;
+    add_digest(c, dev, (size_t)n * sizeof(float));
+    char shape[96];
+    if (share <= 1) return VT_OK;
+    return vt_fail(VT_FAILED, "%s %s %s: relative error %.3g; worst at element %lld: %.9g, should be %.9g", what, t->name,
+                   vt_shape_text(t, shape, sizeof shape), sqrt(error / (size > 0 ? size : 1)), (long long)where, b, a);
+}
+
+static vt_status compare_sides(check *c)
+{
+    side *s = &c->spec, *d = &c->dev;
+    vt_status st = VT_OK;
+    reset(s);
+    VT_TRY(vt_exec_run(s->exec));
+    for (int i = 0; i < s->c.n_out; i++) {
+        const vt_tensor *a = s->c.out[i], *b = d->c.out[i];
+        VT_TRY(compare(c, "output", b, vt_exec_data(s->exec, a), vt_exec_data(d->exec, b)));
+    }
+    for (int i = 0; i < s->c.store.count; i++) {
+        const vt_tensor *a = s->c.grad[i], *b = d->c.grad[i];
+        vt_tensor *stored = vt_graph_stored(d->c.g, &d->c.store, i, false);
+        if (a) VT_TRY(compare(c, "gradient", b, vt_exec_data(s->exec, a), vt_exec_data(d->exec, b)));
+        VT_TRY(compare(c, "stored", stored, entry_data(s, i), entry_data(d, i)));
+    }
+fail:
+    return st;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+
+static vt_status run_case(check *c, const vt_case *which, uint64_t seed)
+{
+    vt_status st = VT_OK;
+    uint64_t first;
+    VT_TRY(open_side(&c->spec, which, VT_F64, seed, false));
+    VT_TRY(open_side(&c->dev, which, VT_F32, seed, true));
+    reset(&c->spec);
+    for (int i = 0; i < c->spec.c.store.count && !which->large; i++)
+        if (c->spec.c.grad[i]) VT_TRY(check_gradient(c, i));
+    for (int again = 0; again < 2; again++) {
+        first = c->result->digest;
+        c->result->digest = 0xCBF29CE484222325ull;
+        reset(&c->dev);
+        VT_TRY(vt_exec_run(c->dev.exec));
+        VT_TRY(compare_sides(c));
+    }
+    if (first != c->result->digest) st = vt_fail(VT_FAILED, "a second run made other bits");
+fail:
+    close_side(&c->spec);
+    close_side(&c->dev);
+    return st;
+}
+
+vt_status vt_selftest(const vt_device_options *device, const char *filter, uint64_t seed, vt_selftest_report report,
+                      void *arg)
+{
+    static const vt_device_options specification = {"cpu", "reference", 1};
+    int ran = 0, failed = 0;
+    check c = {0};
+    vt_status st = vt_device_open(&c.spec.device, &specification);
+    if (st == VT_OK) st = vt_device_open(&c.dev.device, device);
+    for (int i = 0; st == VT_OK && i < vt_case_count; i++) {
+        if (filter && strcmp(filter, vt_cases[i].op) != 0) continue;
+        vt_selftest_result result = {.op = vt_cases[i].op, .name = vt_cases[i].name, .message = ""};
+        c.result = &result;
+        result.status = run_case(&c, &vt_cases[i], seed);
+        if (result.status) result.message = vt_error();
+        failed += result.status != VT_OK;
+        ran++;
+        report(arg, &result);
+    }
+    vt_device_close(c.spec.device);
+    vt_device_close(c.dev.device);
+    if (st == VT_OK && ran == 0) return vt_fail(VT_INVALID, "no op %s has a case", filter);
+    if (failed) return vt_fail(VT_FAILED, "%d of %d cases failed (seed %llu)", failed, ran, (unsigned long long)seed);
+    return st;
+}

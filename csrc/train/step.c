@@ -1,0 +1,213 @@
+#include "train/step.h"
+
+#include "base/alloc.h"
+
+vt_status vt_stores_create(vt_stores *s, vt_store *params)
+{
+    *s = (vt_stores){.params = params};
+    vt_store_init(&s->state, "state", params->dtype);
+    int flag;
+    vt_status st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &flag);
+    vt_store_like(&s->exp_avg, "opt.exp_avg", params);
+    vt_store_like(&s->exp_avg_sq, "opt.exp_avg_sq", params);
+    vt_store_like(&s->ema, "ema", params);
+    if (st) vt_stores_free(s, NULL);
+    return st;
+}
+
+void vt_stores_free(vt_stores *s, vt_device *device)
+{
+    vt_store *own[] = {&s->exp_avg, &s->exp_avg_sq, &s->ema, &s->state};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (device) vt_store_unbind(own[i], device);
+        vt_store_free(own[i]);
+    }
+}
+
+vt_status vt_stores_bind(vt_stores *s, vt_device *device, bool ema)
+{
+    vt_status st = vt_store_bind(&s->state, device);
+    if (st == VT_OK) st = vt_store_bind(&s->exp_avg, device);
+    if (st == VT_OK) st = vt_store_bind(&s->exp_avg_sq, device);
+    if (st == VT_OK && ema) st = vt_store_bind(&s->ema, device);
+    return st;
+}
+
+int vt_step_lanes(int micro_count, int most)
+{
+    int lanes = 1;
+    while (2 * lanes <= most && micro_count % (2 * lanes) == 0) lanes *= 2;
+    return lanes;
+}
+
+/* One step under construction. A "sum" is an array of params.count gradients and, last, the loss. */
+typedef struct build {
+    vt_graph *g;
+    const vt_step_config *c;
+    vt_stores *stores;
+    vt_step *step;
+    vt_tensor *step_number;
+    int lanes;
+} build;
+
+static vt_tensor *batch_input(build *b, const char *name, const char *suffix, vt_dtype dtype, int ndim, int64_t *shape)
+{
+    shape[0] = b->c->micro_batch;
+    return vt_graph_input(b->g, vt_graph_name(b->g, "%s%s", name, suffix), dtype, ndim, shape);
+}
+
+static vt_tensor *loss_of(build *b, vt_heads heads, vt_tensor *targets)
+{
+    vt_tensor *(*loss)(vt_graph *, const char *, vt_tensor *, vt_tensor *) = b->c->bce ? vt_bce : vt_cross_entropy;
+    vt_tensor *cls = loss(b->g, "loss", heads.logits, targets);
+    if (!heads.logits_dist) return cls;
+    vt_tensor *dist = loss(b->g, "loss_dist", heads.logits_dist, targets);
+    return vt_add_scaled(b->g, "loss_mean", 0.5, cls, 0.5, dist, NULL);
+}
+
+static vt_tensor *forward(build *b, int micro)
+{
+    const vt_model_config *m = &b->c->model;
+    const char *suffix = b->c->micro_count > 1 ? vt_graph_name(b->g, ".%d", micro) : "";
+    int64_t image[] = {0, m->img_height, m->img_width, m->in_chans}, target[] = {0, m->classes}, one[] = {0};
+    vt_builder nn = {.g = b->g, .params = b->stores->params, .train = b->c->train, .masks = b->c->masks,
+                     .suffix = suffix, .batch = b->c->micro_batch};
+    vt_tensor *images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
+    nn.random = (vt_random){b->step_number, batch_input(b, "slots", suffix, VT_I32, 1, one), b->c->seed};
+    b->step->heads = vt_model_build(&nn, m, images);
+    vt_tensor *targets;
+    if (b->c->targets == VT_TARGETS_SOFT) targets = batch_input(b, "targets", suffix, b->g->real, 2, target);
+    else
+        targets = vt_smooth(b->g, "targets", batch_input(b, "labels", suffix, VT_I32, 1, one), m->classes,
+                            b->c->smoothing);
+    return loss_of(b, b->step->heads, targets);
+}
+
+/* Every parameter takes part in gradients, whether dropout is on or not. */
+static void want_grads(build *b)
+{
+    for (int i = 0; i < b->stores->params->count; i++) vt_graph_stored(b->g, b->stores->params, i, true);
+}
+
+static void add_into(build *b, vt_tensor **sum, vt_tensor **more)
+{
+    int n = b->stores->params->count;
+    for (int i = 0; i <= n; i++) {
+        const char *name = i < n ? b->stores->params->entries[i].name : "loss";
+        if (!sum[i]) sum[i] = more[i];
+        else if (more[i]) sum[i] = vt_add(b->g, vt_graph_name(b->g, "sum(%s)", name), sum[i], more[i]);
+    }
+}
+
+static void micro_batch(build *b, int micro, vt_tensor **sum)
+{
+    int n = b->stores->params->count, first = b->g->n_nodes;
+    vt_tensor **own = vt_arena_alloc(&b->g->arena, ((size_t)n + 1) * sizeof *own);
+    if (!own) {
+        b->g->status = vt_fail_memory("step graph");
+        return;
+    }
+    double share = 1.0 / b->c->micro_count;
+    vt_autodiff with = {vt_fill, vt_add, b->c->recompute};
+    vt_tensor *loss = forward(b, micro);
+    if (b->g->status || vt_graph_backward(b->g, &with, first, b->g->n_nodes, loss, share, b->stores->params, own)) return;
+    own[n] = share == 1 ? loss : vt_add_scaled(b->g, "loss_share", share, loss, 0, NULL, NULL);
+    add_into(b, sum, own);
+}
+
+/* Lanes [first, first + count), count a power of two: built depth first, so that few lane sums live at a time. */
+static void lane_tree(build *b, int first, int count, vt_tensor **sum)
+{
+    if (count == 1) {
+        int per_lane = b->c->micro_count / b->lanes;
+        for (int i = 0; i < per_lane && !b->g->status; i++) micro_batch(b, first * per_lane + i, sum);
+        return;
+    }
+    vt_tensor **right = vt_arena_alloc(&b->g->arena, ((size_t)b->stores->params->count + 1) * sizeof *right);
+    if (!right) {
+        b->g->status = vt_fail_memory("step graph");
+        return;
+    }
+    lane_tree(b, first, count / 2, sum);
+    lane_tree(b, first + count / 2, count / 2, right);
+    add_into(b, sum, right);
+}
+
+static void optimizer(build *b)
+{
+    vt_stores *s = b->stores;
+    int n = s->params->count, used = 0;
+    vt_adamw_param *params = vt_arena_alloc(&b->g->arena, (size_t)n * sizeof *params);
+    vt_tensor **ema = vt_arena_alloc(&b->g->arena, 2 * (size_t)n * sizeof *ema), **raw = ema + n;
+    if (!params || !ema) {
+        b->g->status = vt_fail_memory("step graph");
+        return;
+    }
+    vt_tensor *control = vt_graph_input(b->g, "control", VT_F32, 1, (int64_t[]){VT_CONTROL_COUNT});
+    for (int i = 0; i < n; i++) {
+        raw[i] = vt_graph_stored(b->g, s->params, i, true);
+        if (b->c->ema) ema[i] = vt_graph_stored(b->g, &s->ema, i, false);
+        if (!b->step->grads[i]) continue;
+        params[used++] = (vt_adamw_param){raw[i], b->step->grads[i], vt_graph_stored(b->g, &s->exp_avg, i, false),
+                                          vt_graph_stored(b->g, &s->exp_avg_sq, i, false), s->params->entries[i].decay};
+    }
+    if (b->g->status) return;
+    vt_adamw(b->g, "adamw", &b->c->adamw, b->step->flag, control, b->step_number, b->step->norm, params, used);
+    if (b->c->ema) vt_ema(b->g, "ema", b->step->flag, control, ema, raw, n);
+}
+
+static void finish(build *b, vt_tensor **sum)
+{
+    int n = b->stores->params->count, used = 0;
+    vt_tensor **present = vt_arena_alloc(&b->g->arena, (size_t)n * sizeof *present);
+    if (!present) {
+        b->g->status = vt_fail_memory("step graph");
+        return;
+    }
+    b->step->loss = sum[n];
+    b->step->grads = sum;
+    for (int i = 0; i < n; i++)
+        if (sum[i]) present[used++] = sum[i];
+    b->step->norm = vt_grad_norm(b->g, "grad_norm", present, used);
+    b->step->flag = vt_graph_stored(b->g, &b->stores->state, 0, false);
+    vt_guard(b->g, "guard", b->step->flag, (vt_tensor *[]){b->step->loss, b->step->norm}, 2);
+    if (b->c->update && !b->g->status) optimizer(b);
+}
+
+static void mark_kept(vt_step *s, int n, unsigned keep)
+{
+    s->loss->keep = s->norm->keep = true;
+    for (int i = 0; i < n; i++)
+        if ((keep & VT_KEEP_GRADS) && s->grads[i]) s->grads[i]->keep = true;
+    for (int i = 0; i < s->graph->n_marks; i++)
+        if ((keep & VT_KEEP_MARKS) && s->graph->marks[i].tensor) s->graph->marks[i].tensor->keep = true;
+    if (!(keep & VT_KEEP_LOGITS)) return;
+    s->heads.logits->keep = true;
+    if (s->heads.logits_dist) s->heads.logits_dist->keep = true;
+}
+
+vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep)
+{
+    *step = (vt_step){0};
+    vt_status st = vt_graph_create(&step->graph, stores->params->dtype);
+    if (st) return st;
+    build b = {.g = step->graph, .c = config, .stores = stores, .step = step};
+    b.lanes = vt_step_lanes(config->micro_count, config->lanes);
+    b.step_number = vt_graph_input(b.g, "step", VT_I32, 1, (int64_t[]){1});
+    vt_tensor **sum = vt_arena_alloc(&b.g->arena, ((size_t)stores->params->count + 1) * sizeof *sum);
+    if (!sum) b.g->status = vt_fail_memory("step graph");
+    want_grads(&b);
+    if (!b.g->status) lane_tree(&b, 0, b.lanes, sum);
+    if (!b.g->status) finish(&b, sum);
+    if (!b.g->status) mark_kept(step, stores->params->count, keep);
+    st = vt_graph_fold(b.g, vt_folds);
+    if (st == VT_OK) st = vt_graph_plan(b.g);
+    if (st) vt_step_free(step);
+    return st;
+}
+
+void vt_step_free(vt_step *step)
+{
+    vt_graph_destroy(step->graph);
+    *step = (vt_step){0};
+}

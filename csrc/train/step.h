@@ -1,0 +1,61 @@
+/* train/step.h - the graph of one optimizer step: micro-batches unrolled, lanes, reduction, clip, AdamW, EMA.
+ *
+ * The M micro-batches of a step form L lanes of contiguous blocks. A lane accumulates in order; lane sums meet in a fixed
+ * binary tree. So the sums' order is a function of M and L alone, whoever computes which lane. */
+#ifndef VT_TRAIN_STEP_H
+#define VT_TRAIN_STEP_H
+
+#include "graph/exec.h"
+#include "models/models.h"
+
+typedef enum vt_targets {
+    VT_TARGETS_LABELS, /* inputs "labels" i32 [B], smoothed in the graph */
+    VT_TARGETS_SOFT,   /* inputs "targets" real [B, K] */
+} vt_targets;
+
+typedef struct vt_step_config {
+    vt_model_config model;
+    int micro_batch, micro_count, lanes; /* samples; M; L: the largest power of two that divides M, at most this */
+    vt_dtype image_dtype;                /* VT_U8, or VT_F32: already normalised */
+    vt_targets targets;
+    float smoothing;
+    bool bce;
+    bool train;                          /* dropout and drop-path */
+    bool masks;                          /* drop-path's masks are inputs */
+    bool recompute;                      /* activations inside a block are computed again in the backward pass */
+    bool update;                         /* optimizer; else the graph ends with the gradients */
+    bool ema;
+    vt_adamw_attrs adamw;
+    uint64_t seed;
+} vt_step_config;
+
+/* What a training run keeps between steps. The moments and the EMA have the parameters' entries. */
+typedef struct vt_stores {
+    vt_store *params; /* the model's */
+    vt_store exp_avg, exp_avg_sq, ema;
+    vt_store state;   /* "flag" [1]: set by a step that was not finite */
+} vt_stores;
+
+typedef struct vt_step {
+    vt_graph *graph;
+    vt_tensor *loss, *norm;     /* [1]: mean over the step's samples; gradient norm before clipping */
+    vt_tensor *flag;
+    vt_tensor **grads;          /* [params.count]: sum over micro-batches of d(loss mean); NULL where there is none */
+    vt_heads heads;             /* of the last micro-batch built */
+} vt_step;
+
+/* For a declared model; nothing is allocated on a device. */
+vt_status vt_stores_create(vt_stores *stores, vt_store *params);
+void vt_stores_free(vt_stores *stores, vt_device *device); /* device: where they are bound, or NULL; not the parameters */
+vt_status vt_stores_bind(vt_stores *stores, vt_device *device, bool ema); /* not the parameters */
+
+enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 }; /* what can be read after the run, beside the loss */
+
+/* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count > 1: images u8 or f32 [B, H, W, C], labels or targets,
+ * slots i32 [B]; and step i32 [1], control f32 [VT_CONTROL_COUNT]. */
+vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep);
+void vt_step_free(vt_step *step);
+
+int vt_step_lanes(int micro_count, int most);
+
+#endif

@@ -1,0 +1,140 @@
+#include "train/trainer.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+
+vt_train_options vt_train_defaults(void)
+{
+    return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .weight_decay = 0.05f, .beta1 = 0.9f,
+                              .beta2 = 0.999f, .eps = 1e-8f, .smoothing = 0.1f, .ema_decay = 0.99996f};
+}
+
+vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, const vt_train_options *o)
+{
+    if (o->batch_size < 1 || o->micro_batches < 1)
+        return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1", o->micro_batches,
+                       o->batch_size);
+    *c = (vt_step_config){.model = *model, .micro_batch = o->batch_size, .micro_count = o->micro_batches,
+                          .lanes = o->lanes, .image_dtype = VT_U8, .targets = VT_TARGETS_LABELS,
+                          .smoothing = o->smoothing, .bce = o->bce, .train = true, .recompute = o->recompute,
+                          .update = true, .ema = o->ema, .adamw = {o->beta1, o->beta2, o->eps}, .seed = o->seed};
+    return VT_OK;
+}
+
+vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *o)
+{
+    vt_status st;
+    vt_trainer *t = vt_alloc(sizeof *t);
+    *trainer = NULL;
+    if (!t) return vt_fail_memory("trainer");
+    t->model = model;
+    t->options = *o;
+    VT_TRY(vt_trainer_config(&t->config, &model->config, o));
+    VT_TRY(vt_stores_create(&t->stores, &model->params));
+    VT_TRY(vt_step_build(&t->step, &t->config, &t->stores, 0));
+    VT_TRY(vt_stores_bind(&t->stores, model->device, o->ema));
+    VT_TRY(vt_exec_create(&t->exec, t->step.graph, &model->workspace));
+    t->slots = vt_alloc((size_t)o->batch_size * (size_t)o->micro_batches * sizeof *t->slots);
+    if (!t->slots) {
+        st = vt_fail_memory("trainer");
+        goto fail;
+    }
+    for (int k = 0; k < o->micro_batches; k++)
+        for (int i = 0; i < o->batch_size; i++) t->slots[k * o->batch_size + i] = i * o->micro_batches + k;
+    vt_trainer_reset_ema(t);
+    *trainer = t;
+    return VT_OK;
+fail:
+    vt_trainer_destroy(t);
+    return st;
+}
+
+void vt_trainer_destroy(vt_trainer *t)
+{
+    if (!t) return;
+    vt_exec_destroy(t->exec);
+    vt_step_free(&t->step);
+    vt_stores_free(&t->stores, t->model->device);
+    vt_free(t->slots);
+    vt_free(t);
+}
+
+/* Through the host in pieces: it happens once a run. */
+void vt_trainer_reset_ema(vt_trainer *t)
+{
+    vt_device *d = t->model->device;
+    const vt_store *from = &t->model->params, *to = &t->stores.ema;
+    unsigned char block[4096];
+    size_t bytes = vt_store_bytes(from);
+    for (size_t at = 0; to->data && at < bytes; at += sizeof block) {
+        size_t n = bytes - at < sizeof block ? bytes - at : sizeof block;
+        d->backend->read(d, (const char *)from->data + at, block, n);
+        d->backend->write(d, (char *)to->data + at, block, n);
+    }
+}
+
+static void bind(vt_trainer *t, const vt_micro *micros)
+{
+    for (int k = 0; k < t->options.micro_batches; k++) {
+        const struct { const char *name; const void *data; } inputs[] = {
+            {"images", micros[k].images}, {"labels", micros[k].labels}, {"slots", micros[k].slots}};
+        for (int i = 0; i < 3; i++) {
+            char name[32];
+            snprintf(name, sizeof name, t->options.micro_batches > 1 ? "%s.%d" : "%s", inputs[i].name, k);
+            vt_exec_bind(t->exec, name, inputs[i].data);
+        }
+    }
+}
+
+/* The flag says that the step changed nothing; a second run, looking at every tensor, says why. */
+static vt_status explain(vt_trainer *t)
+{
+    vt_device *d = t->model->device;
+    vt_status st = vt_exec_run_checked(t->exec);
+    float zero = 0;
+    d->backend->write(d, t->stores.state.data, &zero, sizeof zero);
+    if (st == VT_OK) st = vt_fail(VT_FAILED, "loss or gradient norm is not finite, but no op's output is");
+    return vt_fail_in(st, "step %d is not finite and was not taken; the weights are those before it: lower --lr or set "
+                      "--clip-grad", (int)t->number);
+}
+
+vt_status vt_trainer_step_micros(vt_trainer *t, const vt_micro *micros, float lr, float *loss, float *norm)
+{
+    const vt_train_options *o = &t->options;
+    float control[VT_CONTROL_COUNT] = {[VT_CONTROL_LR] = lr, [VT_CONTROL_DECAY] = o->weight_decay,
+                                       [VT_CONTROL_EMA_DECAY] = o->ema_decay, [VT_CONTROL_MAX_NORM] = o->clip_grad};
+    float flag;
+    bind(t, micros);
+    vt_exec_bind(t->exec, "step", &t->number);
+    vt_exec_bind(t->exec, "control", control);
+    vt_status st = vt_exec_run(t->exec);
+    if (st) return st;
+    vt_exec_read(t->exec, t->step.flag, &flag);
+    if (flag != 0) return explain(t);
+    vt_exec_read(t->exec, t->step.loss, loss);
+    vt_exec_read(t->exec, t->step.norm, norm);
+    t->number++;
+    return VT_OK;
+}
+
+vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *labels, float lr, float *loss)
+{
+    const vt_model_config *c = &t->model->config;
+    const vt_train_options *o = &t->options;
+    size_t pixels = (size_t)c->img_height * (size_t)c->img_width * (size_t)c->in_chans;
+    size_t samples = (size_t)o->batch_size * (size_t)o->micro_batches;
+    for (size_t i = 0; i < samples; i++)
+        if (labels[i] < 0 || labels[i] >= c->classes)
+            return vt_fail(VT_INVALID, "label %d of sample %zu: the model has %d classes", (int)labels[i], i, c->classes);
+    vt_micro *micros = vt_alloc((size_t)o->micro_batches * sizeof *micros);
+    if (!micros) return vt_fail_memory("micro-batches");
+    for (int k = 0; k < o->micro_batches; k++) {
+        size_t at = (size_t)k * (size_t)o->batch_size;
+        micros[k] = (vt_micro){images + at * pixels, labels + at, t->slots + at};
+    }
+    float norm;
+    vt_status st = vt_trainer_step_micros(t, micros, lr, loss, &norm);
+    vt_free(micros);
+    return st;
+}

@@ -1,0 +1,32 @@
+/* train/trainer.h - the inside of the public vt_trainer, as the training run uses it. */
+#ifndef VT_TRAIN_TRAINER_H
+#define VT_TRAIN_TRAINER_H
+
+#include "models/model.h"
+#include "train/step.h"
+#include "vitc/train.h"
+
+struct vt_trainer {
+    vt_model *model;
+    vt_train_options options;
+    vt_step_config config;
+    vt_stores stores;
+    vt_step step;
+    vt_exec *exec;
+    int32_t number;         /* optimizer steps taken */
+    int32_t *slots;         /* [micro_batches, batch_size]: the global list, as the sampler deals it */
+};
+
+/* Without the exec: the step graph alone, for plan and summary. */
+vt_status vt_trainer_config(vt_step_config *config, const vt_model_config *model, const vt_train_options *options);
+
+typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8, labels and slots [B] */
+    const uint8_t *images;
+    const int32_t *labels, *slots;
+} vt_micro;
+/* micros [options.micro_batches]; norm: gradient norm before clipping. As vt_trainer_step. */
+vt_status vt_trainer_step_micros(vt_trainer *trainer, const vt_micro *micros, float lr, float *loss, float *norm);
+/* The EMA becomes a copy of the weights, as at the start. */
+void vt_trainer_reset_ema(vt_trainer *trainer);
+
+#endif

@@ -1,0 +1,48 @@
+/* vitc/train.h - optimizer steps on a model: forward, backward, gradient clipping, AdamW and EMA as one planned graph.
+ *
+ *     vt_train_options o = vt_train_defaults();
+ *     o.batch_size = 128;
+ *     vt_trainer_create(&trainer, model, &o);
+ *     for (...) vt_trainer_step(trainer, images, labels, lr, &loss);
+ *     vt_trainer_destroy(trainer);
+ */
+#ifndef VITC_TRAIN_H
+#define VITC_TRAIN_H
+
+#include "vitc/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vt_train_options {
+    int batch_size;             /* samples of a micro-batch */
+    int micro_batches;          /* of a step, accumulated; the step takes batch_size * micro_batches samples */
+    int lanes;                  /* sums of micro-batches are formed in at most this many lanes (a power of two) */
+    float weight_decay, beta1, beta2, eps;
+    float clip_grad;            /* largest gradient L2 norm; 0: off */
+    float smoothing;            /* of the labels */
+    bool bce;                   /* binary cross-entropy in place of cross-entropy */
+    bool ema;
+    float ema_decay;
+    bool recompute;             /* less memory: activations inside a block are computed again in the backward pass */
+    uint64_t seed;              /* of dropout and drop-path */
+} vt_train_options;
+
+vt_train_options vt_train_defaults(void); /* DeiT's: AdamW 0.9 0.999 1e-8, decay 0.05, smoothing 0.1 */
+
+typedef struct vt_trainer vt_trainer;
+
+/* The model must outlive the trainer. VT_NO_MEMORY says what the step takes. */
+vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *options);
+void vt_trainer_destroy(vt_trainer *trainer); /* NULL is allowed */
+
+/* One step on images [micro_batches * batch_size, height, width, channels] u8 and labels [same], each in 0 .. classes-1.
+ * loss: mean over the samples, before the update. A step whose loss or gradient is not finite changes nothing and returns
+ * VT_FAILED; the message names the first op and tensor. */
+vt_status vt_trainer_step(vt_trainer *trainer, const uint8_t *images, const int32_t *labels, float lr, float *loss);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

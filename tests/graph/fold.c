@@ -1,0 +1,95 @@
+#include "graph/small.h"
+
+static int count_op(const vt_graph *g, const vt_op *op)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_nodes; i++) n += g->nodes[i]->op == op;
+    return n;
+}
+
+/* The reference's arithmetic is the same either way; a fast body may round its epilogue otherwise. */
+TEST(folding_changes_no_bit_of_the_reference)
+{
+    small_options folded = {.batch = 2, .micro_batches = 2, .drop = 0.2f}, plain = folded;
+    plain.no_fold = true;
+    small_compare(VT_F64, "reference", &folded, &plain, 0);
+    small_compare(VT_F32, "reference", &folded, &plain, 0);
+    small_compare(VT_F32, "auto", &folded, &plain, 1e-5);
+    folded.recompute = plain.recompute = true;
+    small_compare(VT_F64, "reference", &folded, &plain, 0);
+}
+
+TEST(every_epilogue_is_folded)
+{
+    small_options o = {.batch = 2, .micro_batches = 3};
+    small s;
+    CHECK_OK(small_build(&s, VT_F32, &o));
+    CHECK_EQ(count_op(s.g, &vt_op_activation), 0);
+    CHECK_EQ(count_op(s.g, &vt_op_activation_grad), 0);
+    int into = 0;
+    for (int i = 0; i < s.g->n_nodes; i++) {
+        const vt_node *n = s.g->nodes[i];
+        CHECK_EQ(n->index, i);
+        into += n->op == &vt_op_linear_dw && n->in[2] && n->in[3];
+        for (int k = 0; k < n->n_out; k++) CHECK(!n->out[k] || n->out[k]->producer == n);
+    }
+    CHECK_EQ(into, 2 * (SMALL_BLOCKS * 4 + 2)); /* all but the first micro-batch's, weights and biases at once */
+    small_close(&s);
+}
+
+/* x -> linear -> activation with what is between them kept for a trace: it must be made, so nothing is folded. */
+TEST(a_kept_tensor_is_not_folded_away)
+{
+    vt_graph *g;
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    vt_tensor *x = vt_graph_input(g, "x", VT_F32, SHAPE(2, 3)), *w = vt_graph_input(g, "w", VT_F32, SHAPE(4, 3));
+    vt_tensor *h = vt_linear(g, "h", x, w, NULL), *y = vt_activation(g, "y", h, VT_GELU);
+    h->keep = y->keep = true;
+    CHECK_OK(vt_graph_fold(g, vt_folds));
+    CHECK_EQ(g->n_nodes, 2);
+    vt_graph_destroy(g);
+}
+
+/* Both readers of h: y by the epilogue, z by output 1, the value before the activation. */
+TEST(a_second_reader_reads_output_1)
+{
+    vt_graph *g;
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    vt_tensor *x = vt_graph_input(g, "x", VT_F32, SHAPE(2, 3)), *w = vt_graph_input(g, "w", VT_F32, SHAPE(4, 3));
+    vt_tensor *h = vt_linear(g, "h", x, w, NULL), *y = vt_activation(g, "y", h, VT_RELU);
+    vt_tensor *z = vt_add_scaled(g, "z", 2, h, 0, NULL, NULL);
+    y->keep = z->keep = true;
+    CHECK_OK(vt_graph_fold(g, vt_folds));
+    CHECK_EQ(g->n_nodes, 2);
+    CHECK(g->nodes[0]->out[0] == y && g->nodes[0]->out[1] == h && g->nodes[1]->in[0] == h);
+    vt_graph_destroy(g);
+}
+
+TEST(what_nobody_reads_is_removed)
+{
+    vt_graph *g;
+    vt_store state;
+    int index;
+    vt_store_init(&state, "state", VT_F32);
+    CHECK_OK(vt_store_add(&state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &index));
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    vt_tensor *a = vt_fill(g, "a", 1), *b = vt_add(g, "b", a, a), *c = vt_add(g, "c", a, a);
+    vt_add(g, "of unused", b, b);
+    vt_guard(g, "guard", vt_graph_stored(g, &state, 0, false), &c, 1);
+    CHECK_OK(vt_graph_fold(g, vt_folds));
+    CHECK_EQ(g->n_nodes, 3); /* a, c, and the guard, which writes a store */
+    CHECK_STR(g->nodes[2]->name, "guard");
+    CHECK_EQ(g->nodes[2]->index, 2);
+    vt_graph_destroy(g);
+    vt_store_free(&state);
+}
+
+int main(void)
+{
+    RUN(folding_changes_no_bit_of_the_reference);
+    RUN(every_epilogue_is_folded);
+    RUN(a_kept_tensor_is_not_folded_away);
+    RUN(a_second_reader_reads_output_1);
+    RUN(what_nobody_reads_is_removed);
+    TEST_END();
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""`vitc trace` against PyTorch in fp64: logits, loss, every gradient, parameters, EMA and activations, over cases.py.
+
+usage: trace.py --vitc build/vitc [--case NAME]... [--keep DIR]
+exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+try:
+    import numpy as np
+    import torch
+except ImportError:
+    print("skipped: python3-torch is not installed")
+    sys.exit(77)
+
+import reference
+import tensors
+import timm_check
+from cases import CASES, DEFAULTS, LR, STEPS, WEIGHT_DECAY
+
+TOLERANCE = 5e-5  # relative L2 error of a tensor; PyTorch's own fp32 stays under 7e-6
+ACTIVATION = re.compile(r"patch_embed|norm|blocks\.\d+(\.(norm[12]|attn|mlp))?")
+OPTIONAL = re.compile(r"blocks\.\d+\.norm2")  # written or not, but right where written
+
+
+def make_inputs(case, config):
+    """The weights and inputs of a case, fp32, by the names that vitc takes; the same at each call."""
+    generator = torch.Generator().manual_seed(1)
+    model = reference.VisionTransformer(config)
+    reference.randomise(model, generator)
+    weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    lead = (STEPS, case["batch"]) if case["leading"] else (case["batch"],)
+    inputs = {"images": torch.randn(*lead, config.in_chans, *config.img_size, generator=generator).numpy()}
+    if case["labels"]:
+        inputs["labels"] = torch.randint(config.num_classes, lead, generator=generator).numpy()
+    else:
+        noise = torch.randn(*lead, config.num_classes, generator=generator)
+        inputs["targets"] = torch.softmax(2 * noise, -1).numpy()
+    if case["train"]:
+        for i in range(1, config.depth):  # the first block's rate is zero
+            for half in ("drop_path1", "drop_path2"):
+                kept = torch.rand(case["batch"], generator=generator) > 0.4
+                kept[i % case["batch"]] = True  # an all-dropped branch has no gradient to compare
+                inputs[f"mask.blocks.{i}.{half}"] = kept.float().numpy()
+    return weights, inputs
+
+
+def expect(case, config, weights, inputs, dtype=torch.float64):
+    """What the trace must hold, by PyTorch."""
+    model = reference.VisionTransformer(config).to(dtype)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    given = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
+    targets = given["targets"] if "targets" in given else torch.nn.functional.one_hot(given["labels"],
+                                                                                      config.num_classes)
+    masks = {name[len("mask."):]: mask for name, mask in given.items() if name.startswith("mask.")}
+    traced = reference.trace(model, given["images"].to(dtype), targets.to(dtype), steps=STEPS, lr=LR,
+                             weight_decay=WEIGHT_DECAY, clip_grad=case["clip_grad"], ema_decay=case["ema_decay"],
+                             train=case["train"], masks=masks)
+    if config.global_pool == "avg":
+        del traced["norm"]  # timm's is an identity there
+    results = re.compile(r"logits(_dist|_eval)?|loss|losses|(grad|param|ema)\..*")
+    return {name: value.numpy() for name, value in traced.items()
+            if results.fullmatch(name) or case["activations"] and ACTIVATION.fullmatch(name)}
+
+
+def command(vitc, case, config, folder):
+    """vitc's command line for a case whose weights.safetensors and inputs.safetensors are in the folder."""
+    words = [vitc, "trace", "--model", case["model"], "--device", "cpu", "--backward", "--steps", STEPS, "--lr", LR,
+             "--weight-decay", WEIGHT_DECAY, "--num-classes", config.num_classes]
+    for name, value in case["flags"].items():
+        text = "%dx%d" % value if name == "img_size" else str(value).lower()
+        words += ["--" + name.replace("_", "-"), text] if name != "num_classes" else []
+    for flag, value in (("--clip-grad", case["clip_grad"]), ("--model-ema-decay", case["ema_decay"])):
+        words += [flag, value] if value is not None else []
+    words += ["--train"] if case["train"] else []
+    words += ["--all"] if case["activations"] else []
+    for flag in ("weights", "inputs", "output"):
+        words += ["--" + flag, os.path.join(folder, flag + ".safetensors")]
+    return [str(word) for word in words]
+
+
+def run_vitc(vitc, case, config, weights, inputs, keep):
+    with tempfile.TemporaryDirectory(prefix="vitc-parity-") as temporary:
+        folder = keep or temporary
+        os.makedirs(folder, exist_ok=True)
+        tensors.write(os.path.join(folder, "weights.safetensors"), weights)
+        tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
+        words = command(vitc, case, config, folder)
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
+        return tensors.read(os.path.join(folder, "output.safetensors"))
+
+
+def relative(got, want):
+    size = np.linalg.norm(want)
+    return np.linalg.norm(got - want) / size if size > 0 else np.linalg.norm(got)
+
+
+def error(name, got, want):
+    """Relative L2 error. The key rows of qkv.bias count only where they exceed an absolute limit: shifting every key by
+    the same vector changes no softmax, so their gradient is rounding, which AdamW blows up to steps of up to LR."""
+    got, want = got.astype(np.float64), want.astype(np.float64)
+    if not np.isfinite(got).all():
+        return np.inf
+    if not name.endswith("attn.qkv.bias"):
+        return relative(got.ravel(), want.ravel())
+    d = len(want) // 3
+    key, rest = slice(d, 2 * d), np.r_[0:d, 2 * d:3 * d]
+    limit = TOLERANCE * np.abs(want).max() if name.startswith("grad.") else 1.05 * LR * STEPS
+    off = np.abs(got[key] - want[key]).max() / limit
+    return TOLERANCE * off if off > 1.0 else relative(got[rest], want[rest])
+
+
+def compare(got, want):
+    """The errors by tensor, and what is wrong, worst first. A missing or unknown tensor is wrong."""
+    errors, wrong = {}, []
+    for name in sorted(set(got) | set(want)):
+        if name not in got:
+            wrong += [] if OPTIONAL.fullmatch(name) else [(np.inf, f"{name}: missing")]
+        elif name not in want:
+            wrong.append((np.inf, f"{name}: not expected"))
+        elif got[name].dtype != np.float32:
+            wrong.append((np.inf, f"{name}: {got[name].dtype}, expected float32"))
+        elif got[name].shape != want[name].shape and not (want[name].ndim == 0 and got[name].size == 1):
+            wrong.append((np.inf, f"{name}: shape {got[name].shape}, expected {want[name].shape}"))
+        else:
+            errors[name] = error(name, got[name], want[name])
+            if not errors[name] < TOLERANCE:
+                wrong.append((errors[name], f"{name}: error {errors[name]:.1e}"))
+    return errors, [text for _, text in sorted(wrong, reverse=True)]
+
+
+def check(name, vitc, keep):
+    """Runs a case and prints its line; true where it holds. Its files stay in the folder keep, if that is given."""
+    start = time.monotonic()
+    case = dict(DEFAULTS, **CASES[name])
+    config = reference.config(case["model"], **case["flags"])
+    weights, inputs = make_inputs(case, config)
+    want = expect(case, config, weights, inputs)
+    try:
+        errors, wrong = compare(run_vitc(vitc, case, config, weights, inputs, keep), want)
+    except (RuntimeError, OSError, ValueError, KeyError) as problem:
+        errors, wrong = {}, [str(problem)]
+    worst = max(errors, key=errors.get) if errors else "-"
+    print(f"{name:20} {len(errors):4} tensors  {worst:40} {errors.get(worst, float('nan')):8.1e}  "
+          f"{time.monotonic() - start:5.1f} s  {'FAILED' if wrong else 'ok'}", flush=True)
+    for text in wrong[:10]:
+        print("    " + text)
+    if len(wrong) > 10:
+        print(f"    and {len(wrong) - 10} more")
+    return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitc", required=True)
+    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
+    parser.add_argument("--keep", metavar="DIR", help="leave each case's files in DIR/NAME")
+    args = parser.parse_args()
+    print(f"PyTorch {torch.__version__} in fp64, {STEPS} steps; relative L2 error must stay under {TOLERANCE}")
+    names = args.case or list(CASES)
+    folders = {name: os.path.join(args.keep, name) if args.keep else None for name in names}
+    failed = [name for name in names if not check(name, os.path.abspath(args.vitc), folders[name])]
+    print(f"{len(failed)} of {len(names)} cases failed" + (": " + " ".join(failed) if failed else ""))
+    if args.case is None and timm_check.main():
+        failed.append("timm")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
