@@ -39,9 +39,9 @@ static vt_status check_range(const vt_option *option, const char *text, double v
     return vt_fail(VT_INVALID, "--%s: %s is out of range: %.10g to %.10g", option->name, text, min, max);
 }
 
-static vt_status read_int(const vt_option *option, const char *text, size_t n, int64_t most, int64_t *value)
+static vt_status read_int(const vt_option *option, const char *text, int64_t most, int64_t *value)
 {
-    if (!vt_parse_int(text, n, value)) return bad_value(option, text, "a whole number");
+    if (!vt_parse_int(text, strlen(text), value)) return bad_value(option, text, "a whole number");
     if (*value > most || *value < -most) return vt_fail(VT_INVALID, "--%s: %s is out of range", option->name, text);
     return check_range(option, text, (double)*value);
 }
@@ -73,18 +73,18 @@ static vt_status read_bytes(const vt_option *option, const char *text, int64_t *
 /* 224, 224x160, or two items of a list. */
 static vt_status read_size(const vt_option *option, const char *const *items, int count, int *out)
 {
-    int64_t h = 0, w = 0;
-    vt_status st;
-    const char *x = strchr(items[0], 'x');
-    if (count > 2 || (count == 2 && x)) return vt_fail(VT_INVALID, "--%s wants N or HxW", option->name);
-    VT_TRY(read_int(option, items[0], x ? (size_t)(x - items[0]) : strlen(items[0]), INT_MAX, &h));
-    const char *width = x ? x + 1 : count == 2 ? items[1] : items[0];
-    VT_TRY(read_int(option, width, strlen(width), INT_MAX, &w));
-    out[0] = (int)h;
-    out[1] = (int)w;
+    const char *x = strchr(items[0], 'x'), *width = x ? x + 1 : count == 2 ? items[1] : items[0];
+    int64_t hw[2];
+    if (count > 2 || (count == 2 && x) || !vt_parse_int(items[0], x ? (size_t)(x - items[0]) : strlen(items[0]), &hw[0]) ||
+        !vt_parse_int(width, strlen(width), &hw[1]))
+        return bad_value(option, items[0], "a size, N or HxW");
+    for (int k = 0; k < 2; k++) {
+        vt_status st = check_range(option, items[0], (double)hw[k]);
+        if (st == VT_OK && (hw[k] > INT_MAX || hw[k] < 0)) st = bad_value(option, items[0], "a size, N or HxW");
+        if (st != VT_OK) return st;
+        out[k] = (int)hw[k];
+    }
     return VT_OK;
-fail:
-    return st;
 }
 
 static vt_status read_flag(const vt_option *option, const char *text, bool *value)
@@ -171,7 +171,7 @@ static vt_status store_item(vt_options *o, const vt_option *option, const char *
     case VT_OPT_BYTES: return read_bytes(option, text, field);
     case VT_OPT_INT:
     case VT_OPT_INTS:
-        VT_TRY(read_int(option, text, strlen(text), is_wide(option) ? INT64_MAX : INT_MAX, &value));
+        VT_TRY(read_int(option, text, is_wide(option) ? INT64_MAX : INT_MAX, &value));
         if (is_wide(option)) *(int64_t *)field = value;
         else ((int *)field)[k] = (int)value;
         return VT_OK;

@@ -270,9 +270,7 @@ static bool is_plain(const char *s)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!strcasecmp(s, words[i])) return false;
     }
-    const char *numeric = "0123456789_.+-eExXoabcdfABCDF";
-    bool begins_number = strchr("0123456789.+", *s) != NULL;
-    return !vt_parse_double(s, strlen(s), &number) && !(begins_number && strspn(s, numeric) == strlen(s)) &&
+    return !vt_parse_double(s, strlen(s), &number) && strspn(s, "0123456789_.+-eE") < strlen(s) && strncmp(s, "0x", 2) &&
            strcasecmp(s, ".inf") && strcasecmp(s, ".nan") && strcasecmp(s, "+.inf");
 }
 

@@ -40,21 +40,27 @@ typedef struct axis {
     bool flip;
 } axis;
 
-/* No output has more taps: pixels whose centres lie within the support, both ends rounded outwards at worst. */
-static int most_taps(const axis *a, vt_filter filter)
+static int even(int taps)
+{
+    return taps + taps % 2;
+}
+
+/* No output has more taps, whatever its ends are rounded to. */
+static int taps_room(const axis *a, vt_filter filter)
 {
     double scale = (double)(a->to - a->from) / a->out;
-    int most = filter == VT_FILTER_NEAREST ? 1 : (int)floor(2 * filters[filter].support * (scale < 1.0 ? 1.0 : scale)) + 1;
-    return (most + VT_TAPS_STEP - 1) / VT_TAPS_STEP * VT_TAPS_STEP;
+    if (filter == VT_FILTER_NEAREST) return 2;
+    return even((int)ceil(2 * filters[filter].support * (scale < 1.0 ? 1.0 : scale)) + 2);
 }
 
 /* Sets output k's pixels, and its weights from numbers that add up to `sum`. */
 static void set_taps(vt_taps *t, int k, int first, int count, const double *w, double sum)
 {
-    int16_t *to = t->weights + (size_t)k * 2 * (size_t)t->most;
-    memset(to, 0, 2 * (size_t)t->most * sizeof *to);
+    int16_t *to = t->weights + (size_t)k * 2 * (size_t)t->room;
+    memset(to, 0, 2 * (size_t)t->room * sizeof *to);
     t->first[k] = first;
     t->count[k] = count;
+    if (count > t->most) t->most = even(count);
     for (int i = 0; i < count; i++) {
         double v = (sum != 0.0 ? w[i] / sum : w[i]) * (1 << VT_WEIGHT_BITS);
         int fixed = (int)(v < 0 ? v - 0.5 : v + 0.5), low = fixed & ((1 << VT_WEIGHT_LOW) - 1);
@@ -104,7 +110,7 @@ static void *carve(char **at, size_t bytes)
 static size_t taps_bytes(const vt_taps *t)
 {
     size_t outs = (size_t)t->outs;
-    return 2 * (outs * sizeof(int) + VT_ALIGN) + outs * 2 * (size_t)t->most * sizeof(int16_t) + VT_ALIGN;
+    return 2 * (outs * sizeof(int) + VT_ALIGN) + outs * 2 * (size_t)t->room * sizeof(int16_t) + VT_ALIGN;
 }
 
 static void make_taps(const axis *a, vt_filter filter, double *w, vt_taps *t, char **at)
@@ -112,7 +118,7 @@ static void make_taps(const axis *a, vt_filter filter, double *w, vt_taps *t, ch
     size_t outs = (size_t)t->outs;
     t->first = carve(at, outs * sizeof *t->first);
     t->count = carve(at, outs * sizeof *t->count);
-    t->weights = carve(at, outs * 2 * (size_t)t->most * sizeof *t->weights);
+    t->weights = carve(at, outs * 2 * (size_t)t->room * sizeof *t->weights);
     if (filter == VT_FILTER_NEAREST) nearest_taps(a, t);
     else filter_taps(a, filter, w, t);
 }
@@ -145,31 +151,43 @@ static void rows_wanted(const vt_taps *t, int *begin, int *end)
     }
 }
 
+/* A row with `slack` bytes to read behind it: where there are none, a copy in `padded`. */
+static const uint8_t *source_row(const vt_resize *job, int y, size_t slack, uint8_t *padded)
+{
+    const uint8_t *row = job->src + (size_t)y * job->src_stride;
+    size_t bytes = (size_t)job->src_width * (size_t)job->channels;
+    if ((size_t)(job->src_height - 1 - y) * job->src_stride >= slack) return row;
+    memcpy(padded, row, bytes);
+    memset(padded + bytes, 0, slack);
+    return padded;
+}
+
 vt_status vt_resizer_run(vt_resizer *r, const vt_resize *job, uint8_t *out)
 {
     const axis ax = {job->src_width, job->x0, job->x1, job->width, job->win_x, job->win_x + job->win_width, job->hflip};
     const axis ay = {job->src_height, job->y0, job->y1, job->height, job->win_y, job->win_y + job->win_height, job->vflip};
-    vt_taps tx = {.outs = job->win_width, .most = most_taps(&ax, job->filter)};
-    vt_taps ty = {.outs = job->win_height, .most = most_taps(&ay, job->filter)};
+    vt_taps tx = {.outs = job->win_width, .room = taps_room(&ax, job->filter)};
+    vt_taps ty = {.outs = job->win_height, .room = taps_room(&ay, job->filter)};
     size_t line = (size_t)job->win_width * (size_t)job->channels, src_line = (size_t)job->src_width * (size_t)job->channels;
-    size_t weights = (size_t)(tx.most > ty.most ? tx.most : ty.most) * sizeof(double), slack = vt_taps_slack(&tx);
+    size_t weights = (size_t)(tx.room > ty.room ? tx.room : ty.room) * sizeof(double), slack = vt_taps_slack(&tx);
     size_t rows_bytes = line * ((size_t)job->src_height + 1); /* one more: see vt_resize_body.column */
-    vt_status st = grow(r, taps_bytes(&tx) + taps_bytes(&ty) + weights + rows_bytes + src_line + slack + 3 * VT_ALIGN);
+    vt_status st = grow(r, taps_bytes(&tx) + taps_bytes(&ty) + weights + rows_bytes + 2 * (src_line + slack) + 4 * VT_ALIGN);
     if (st != VT_OK) return st;
     char *at = r->block;
     double *w = carve(&at, weights);
     make_taps(&ax, job->filter, w, &tx, &at);
     make_taps(&ay, job->filter, w, &ty, &at);
-    uint8_t *padded = memset(carve(&at, src_line + slack), 0, src_line + slack), *rows = carve(&at, rows_bytes);
+    uint8_t *padded[2] = {carve(&at, src_line + slack), carve(&at, src_line + slack)}, *rows = carve(&at, rows_bytes);
 
     const vt_resize_body *body = r->plain ? &vt_resize_plain : vt_resize_fastest();
-    const uint8_t *src_end = job->src + (size_t)(job->src_height - 1) * job->src_stride + src_line;
     int begin, end;
     rows_wanted(&ty, &begin, &end);
-    for (int y = begin; y < end; y++) {
-        const uint8_t *row = job->src + (size_t)y * job->src_stride;
-        if ((size_t)(src_end - row) < src_line + slack) row = memcpy(padded, row, src_line);
-        body->row(rows + (size_t)y * line, row, job->channels, &tx);
+    for (int y = begin; y < end; y += 2) {
+        const uint8_t *pair[2];
+        int next = y + 1 < end ? y + 1 : y;
+        pair[0] = source_row(job, y, slack, padded[0]);
+        pair[1] = source_row(job, next, slack, padded[1]);
+        body->rows(rows + (size_t)y * line, rows + (size_t)next * line, pair[0], pair[1], job->channels, &tx);
     }
     memset(rows + (size_t)end * line, 0, line);
     for (int k = 0; k < ty.outs; k++) body->column(out + (size_t)k * line, rows, line, &ty, k, line);

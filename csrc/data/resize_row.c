@@ -4,7 +4,7 @@ static const int HALF = 1 << (VT_WEIGHT_BITS - 1);
 
 static const int16_t *weights_of(const vt_taps *taps, int k)
 {
-    return taps->weights + (size_t)k * 2 * (size_t)taps->most;
+    return taps->weights + (size_t)k * 2 * (size_t)taps->room;
 }
 
 /* One output, the pixels of its taps `step` bytes apart. */
@@ -33,9 +33,11 @@ static void column_from(size_t x, uint8_t *out, const uint8_t *rows, size_t stri
         out[x] = weigh(rows + (size_t)taps->first[k] * stride + x, stride, weights_of(taps, k), taps->count[k]);
 }
 
-static void plain_row(uint8_t *out, const uint8_t *row, int channels, const vt_taps *taps)
+static void plain_rows(uint8_t *out_a, uint8_t *out_b, const uint8_t *row_a, const uint8_t *row_b, int channels,
+                       const vt_taps *taps)
 {
-    row_from(0, out, row, channels, taps);
+    row_from(0, out_a, row_a, channels, taps);
+    row_from(0, out_b, row_b, channels, taps);
 }
 
 static void plain_column(uint8_t *out, const uint8_t *rows, size_t stride, const vt_taps *taps, int k, size_t bytes)
@@ -43,59 +45,82 @@ static void plain_column(uint8_t *out, const uint8_t *rows, size_t stride, const
     column_from(0, out, rows, stride, taps, k, bytes);
 }
 
-const vt_resize_body vt_resize_plain = {plain_row, plain_column};
+const vt_resize_body vt_resize_plain = {plain_rows, plain_column};
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
 #define AVX2 __attribute__((target("avx2")))
 
-/* 32-bit sums from their two halves, rounded; what packs them next clips them. */
-AVX2 static __m256i settle(__m256i high, __m256i low)
-{
-    return _mm256_add_epi32(_mm256_slli_epi32(high, VT_WEIGHT_LOW), low);
-}
-
-/* An RGB pixel in the low three of four sums. Four taps a step, two in each half of a vector; as many steps for every
- * output, since a branch that is guessed wrong costs more than weights of zero. */
-AVX2 static __m128i rgb_sum(const uint8_t *p, const int16_t *w, int most)
-{
-    const __m256i spread = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* taps 0 and 1 */
-                                            6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
-    const __m256i take_high = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2), take_low = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
-    __m256i high = _mm256_setzero_si256(), low = high;
-    for (int t = 0; t < most; t += VT_TAPS_STEP, p += 3 * VT_TAPS_STEP, w += 2 * VT_TAPS_STEP) {
-        __m256i pixels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)p));
-        __m256i weights = _mm256_castsi128_si256(_mm_loadu_si128((const void *)w));
-        pixels = _mm256_shuffle_epi8(pixels, spread);
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(pixels, _mm256_permutevar8x32_epi32(weights, take_high)));
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(pixels, _mm256_permutevar8x32_epi32(weights, take_low)));
-    }
-    __m256i sum = settle(high, low);
-    __m128i both = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    return _mm_srai_epi32(_mm_add_epi32(both, _mm_set1_epi32(HALF)), VT_WEIGHT_BITS);
-}
-
-AVX2 static void avx2_row(uint8_t *out, const uint8_t *row, int channels, const vt_taps *taps)
-{
-    const __m128i tight = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-    int k = 0;
-    for (; channels == 3 && k + 4 <= taps->outs; k += 4) {
-        __m128i sums[4];
-        for (int i = 0; i < 4; i++) sums[i] = rgb_sum(row + 3 * taps->first[k + i], weights_of(taps, k + i), taps->most);
-        __m128i words[2] = {_mm_packs_epi32(sums[0], sums[1]), _mm_packs_epi32(sums[2], sums[3])};
-        __m128i bytes = _mm_shuffle_epi8(_mm_packus_epi16(words[0], words[1]), tight);
-        _mm_storel_epi64((void *)(out + 3 * k), bytes);
-        _mm_storeu_si32(out + 3 * k + 8, _mm_srli_si128(bytes, 8));
-    }
-    row_from(k, out, row, channels, taps);
-}
-
-/* Two rows' bytes side by side, widened, are weighed and added. */
+/* Two taps a vector: a pair of pixels, or of rows, widened, times the high and the low halves of their weights. */
 AVX2 static void add_pair(__m256i pair, __m256i high_weights, __m256i low_weights, __m256i *high, __m256i *low)
 {
     *high = _mm256_add_epi32(*high, _mm256_madd_epi16(pair, high_weights));
     *low = _mm256_add_epi32(*low, _mm256_madd_epi16(pair, low_weights));
+}
+
+/* The sums, without their fraction. Packing them clips. */
+AVX2 static __m256i settle(__m256i high, __m256i low)
+{
+    return _mm256_srai_epi32(_mm256_add_epi32(_mm256_slli_epi32(high, VT_WEIGHT_LOW), low), VT_WEIGHT_BITS);
+}
+
+/* An RGB pixel of row a and one of row b, each in the low three of four sums. As many taps for every output, weights of
+ * zero among them: a branch that is guessed wrong costs more. */
+AVX2 static inline __m256i rgb_sums(const uint8_t *a, const uint8_t *b, const int16_t *w, int taps)
+{
+    const __m256i spread = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* */
+                                            0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
+    __m256i high = _mm256_setzero_si256(), low = _mm256_set1_epi32(HALF);
+    for (int t = 0; t < taps; t += 2, a += 6, b += 6, w += 4) {
+        __m256i row_a = _mm256_castsi128_si256(_mm_loadu_si128((const void *)a));
+        __m256i both = _mm256_inserti128_si256(row_a, _mm_loadu_si128((const void *)b), 1);
+        add_pair(_mm256_shuffle_epi8(both, spread), _mm256_broadcastd_epi32(_mm_loadu_si32(w)),
+                 _mm256_broadcastd_epi32(_mm_loadu_si32(w + 2)), &high, &low);
+    }
+    return settle(high, low);
+}
+
+/* 12 bytes: four pixels. */
+AVX2 static void store_rgb(uint8_t *out, __m128i pixels)
+{
+    _mm_storel_epi64((void *)out, pixels);
+    _mm_storeu_si32(out + 8, _mm_srli_si128(pixels, 8));
+}
+
+/* Four outputs, k on, of both rows. */
+AVX2 static inline void four_rgb(uint8_t *out_a, uint8_t *out_b, const uint8_t *a, const uint8_t *b, const vt_taps *taps,
+                                 int k, int most)
+{
+    const __m256i tight = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, /* */
+                                           0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    const int16_t *w = weights_of(taps, k);
+    ptrdiff_t step = 2 * (ptrdiff_t)taps->room, at[4];
+    for (int i = 0; i < 4; i++) at[i] = 3 * (ptrdiff_t)taps->first[k + i];
+    __m256i sum0 = rgb_sums(a + at[0], b + at[0], w, most), sum1 = rgb_sums(a + at[1], b + at[1], w + step, most);
+    __m256i sum2 = rgb_sums(a + at[2], b + at[2], w + 2 * step, most), sum3 = rgb_sums(a + at[3], b + at[3], w + 3 * step, most);
+    __m256i words = _mm256_packus_epi16(_mm256_packs_epi32(sum0, sum1), _mm256_packs_epi32(sum2, sum3));
+    __m256i bytes = _mm256_shuffle_epi8(words, tight);
+    store_rgb(out_a + 3 * k, _mm256_castsi256_si128(bytes));
+    store_rgb(out_b + 3 * k, _mm256_extracti128_si256(bytes, 1));
+}
+
+AVX2 static void avx2_rows(uint8_t *out_a, uint8_t *out_b, const uint8_t *row_a, const uint8_t *row_b, int channels,
+                           const vt_taps *taps)
+{
+    int k = 0, end = channels == 3 ? taps->outs - 3 : 0;
+    switch (taps->most) { /* the loops over so few taps want to be unrolled */
+    case 4:
+        for (; k < end; k += 4) four_rgb(out_a, out_b, row_a, row_b, taps, k, 4);
+        break;
+    case 6:
+        for (; k < end; k += 4) four_rgb(out_a, out_b, row_a, row_b, taps, k, 6);
+        break;
+    default:
+        for (; k < end; k += 4) four_rgb(out_a, out_b, row_a, row_b, taps, k, taps->most);
+    }
+    row_from(k, out_a, row_a, channels, taps);
+    row_from(k, out_b, row_b, channels, taps);
 }
 
 /* 32 bytes at a time. Unpacking and packing keep to halves of a vector, so they undo each other. */
@@ -117,14 +142,14 @@ AVX2 static void avx2_column(uint8_t *out, const uint8_t *rows, size_t stride, c
             add_pair(_mm256_unpacklo_epi8(right, zero), wh, wl, &high[2], &low[2]);
             add_pair(_mm256_unpackhi_epi8(right, zero), wh, wl, &high[3], &low[3]);
         }
-        for (int i = 0; i < 4; i++) high[i] = _mm256_srai_epi32(settle(high[i], low[i]), VT_WEIGHT_BITS);
+        for (int i = 0; i < 4; i++) high[i] = settle(high[i], low[i]);
         __m256i words[2] = {_mm256_packs_epi32(high[0], high[1]), _mm256_packs_epi32(high[2], high[3])};
         _mm256_storeu_si256((void *)(out + x), _mm256_packus_epi16(words[0], words[1]));
     }
     column_from(x, out, rows, stride, taps, k, bytes);
 }
 
-static const vt_resize_body avx2 = {avx2_row, avx2_column};
+static const vt_resize_body avx2 = {avx2_rows, avx2_column};
 
 const vt_resize_body *vt_resize_fastest(void)
 {

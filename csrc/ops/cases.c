@@ -25,10 +25,15 @@ static vt_tensor *stored(vt_case_graph *c, const char *name, float centre, float
     return vt_graph_stored(c->g, &c->store, index, trainable);
 }
 
+static vt_tensor *copy(vt_case_graph *c, vt_tensor *t)
+{
+    return t ? vt_add_scaled(c->g, vt_graph_name(c->g, "%s.copy", t->name), 1, t, 0, NULL, NULL) : NULL;
+}
+
 /* A differentiable input of the op, uniform in [-spread, spread). */
 static vt_tensor *param(vt_case_graph *c, const char *name, float spread, int ndim, const int64_t *shape)
 {
-    return stored(c, name, 0, spread, true, ndim, shape);
+    return copy(c, stored(c, name, 0, spread, true, ndim, shape));
 }
 
 static vt_tensor *input(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
@@ -116,7 +121,7 @@ static void build_mlp(vt_case_graph *c, const vt_case *s)
 static void build_layernorm(vt_case_graph *c, const vt_case *s)
 {
     const int *d = s->dim;
-    vt_tensor *x = stored(c, "x", s->value, 1, true, DIMS(d[0], d[1], d[2]));
+    vt_tensor *x = copy(c, stored(c, "x", s->value, 1, true, DIMS(d[0], d[1], d[2])));
     vt_tensor *branch = d[3] ? param(c, "branch", 1, DIMS(d[0], d[1], d[2])) : NULL;
     vt_tensor *scale = d[4] ? input(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     vt_tensor *w = stored(c, "w", 1, 0.5f, true, DIMS(d[2])), *b = param(c, "b", 1, DIMS(d[2]));
@@ -373,13 +378,12 @@ static void seed_outputs(vt_case_graph *c)
     static const char *const names[] = {"seed0", "seed1", "seed2", "seed3"};
     for (int i = 0; i < c->n_out && !c->g->status; i++) {
         vt_tensor *t = c->out[i];
-        t->keep = true;
         if (!t->wants_grad) continue;
-        c->seeds[c->n_seeds++] = (vt_seed){t, input(c, names[i], c->g->real, -1, 1, t->ndim, t->shape)};
+        c->seeds[c->n_seeds++] = (vt_seed){t, copy(c, input(c, names[i], c->g->real, -1, 1, t->ndim, t->shape))};
     }
 }
 
-vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real)
+vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient)
 {
     static const vt_autodiff with = {vt_fill, vt_add, false};
     *c = (vt_case_graph){0};
@@ -387,6 +391,9 @@ vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real)
     vt_status st = vt_graph_create(&c->g, real);
     if (st) goto fail;
     which->build(c, which);
+    for (int i = 0; i < c->n_out && c->out[i]; i++) c->out[i]->keep = true;
+    VT_TRY(c->g->status);
+    if (!gradient) return VT_OK;
     seed_outputs(c);
     VT_TRY(vt_graph_backward_from(c->g, &with, 0, c->g->n_nodes, c->seeds, c->n_seeds, &c->store, c->grad));
     for (int i = 0; i < c->store.count; i++)

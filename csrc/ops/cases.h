@@ -25,7 +25,7 @@ typedef struct vt_case_graph {
     float low[VT_CASE_ENTRIES], high[VT_CASE_ENTRIES]; /* of each entry's elements, likewise */
     vt_case_input inputs[VT_CASE_INPUTS];
     vt_tensor *out[VT_CASE_OUTPUTS];    /* kept: what is compared */
-    vt_seed seeds[VT_CASE_OUTPUTS];     /* of those outputs that have a gradient, with it: an input too */
+    vt_seed seeds[VT_CASE_OUTPUTS];     /* of those outputs that have a gradient, with it: an input's copy */
     vt_tensor *grad[VT_CASE_ENTRIES];   /* by entry of the store; kept; NULL: no gradient */
     int n_inputs, n_out, n_seeds;
 } vt_case_graph;
@@ -41,8 +41,9 @@ struct vt_case {
 extern const vt_case vt_cases[];
 extern const int vt_case_count;
 
-/* Builds the case's graph and appends its gradient; nothing is folded or planned. On failure *c is empty. */
-vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real);
+/* Builds the case's graph and, where wanted, appends its gradient; nothing is folded or planned. Ops read copies of entries
+ * and seeds, so that those that may work in place do. On failure *c is empty. */
+vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient);
 void vt_case_close(vt_case_graph *c); /* not the store's slab: its device owns it */
 
 /* Element e of a tensor of this name within [low, high), the same for any dtype. */

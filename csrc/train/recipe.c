@@ -28,14 +28,14 @@ static const vt_option recipe_table[] = {
     {.name = "sched-per-epoch", .kind = VT_OPT_FLAG, RECIPE(sched_per_epoch), .group = "Schedule", .help = "set the rate once an epoch, as DeiT"},
     {.name = "opt", .kind = VT_OPT_CHOICE, RECIPE(opt), .choices = "adamw", .fallback = "adamw", .group = "Optimizer", .help = "optimizer"},
     {.name = "opt-eps", .kind = VT_OPT_FLOAT, RECIPE(opt_eps), .min = 0, .max = 1, .fallback = "1e-8", .group = "Optimizer", .help = "AdamW's epsilon"},
-    {.name = "opt-betas", .kind = VT_OPT_FLOATS, RECIPE(opt_betas), .min = 0, .max = 0.9999999, .fallback = "0.9 0.999", .group = "Optimizer", .help = "AdamW's betas"},
+    {.name = "opt-betas", .kind = VT_OPT_FLOATS, RECIPE(opt_betas), .min = 0, .max = 0.9999999, .fallback = "0.9,0.999", .group = "Optimizer", .help = "AdamW's betas"},
     {.name = "weight-decay", .kind = VT_OPT_FLOAT, RECIPE(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05", .group = "Optimizer",
      .help = "not of 1-D tensors, biases, pos_embed, cls_token"},
     {.name = "clip-grad", .kind = VT_OPT_FLOAT, RECIPE(clip_grad), .min = 0, .max = 1e9, .group = "Optimizer", .help = "largest gradient L2 norm; 0: off"},
     {.name = "model-ema", .kind = VT_OPT_FLAG, RECIPE(model_ema), .fallback = "true", .group = "Optimizer", .help = "keep and evaluate an average of the weights"},
     {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, RECIPE(model_ema_decay), .min = 0, .max = 1, .fallback = "0.99996", .group = "Optimizer", .help = "of a step"},
-    {.name = "scale", .kind = VT_OPT_FLOATS, RECIPE(scale), .min = 0.0001, .max = 1, .fallback = "0.08 1", .group = "Augmentation", .help = "share of the area that a crop takes"},
-    {.name = "ratio", .kind = VT_OPT_FLOATS, RECIPE(ratio), .min = 0.01, .max = 100, .fallback = "0.75 1.3333333333333333", .group = "Augmentation", .help = "width / height of a crop"},
+    {.name = "scale", .kind = VT_OPT_FLOATS, RECIPE(scale), .min = 0.0001, .max = 1, .fallback = "0.08,1", .group = "Augmentation", .help = "share of the area that a crop takes"},
+    {.name = "ratio", .kind = VT_OPT_FLOATS, RECIPE(ratio), .min = 0.01, .max = 100, .fallback = "0.75,1.3333333333333333", .group = "Augmentation", .help = "width / height of a crop"},
     {.name = "hflip", .kind = VT_OPT_FLOAT, RECIPE(hflip), .min = 0, .max = 1, .fallback = "0.5", .group = "Augmentation", .help = "probability of a horizontal flip"},
     {.name = "vflip", .kind = VT_OPT_FLOAT, RECIPE(vflip), .min = 0, .max = 1, .fallback = "0", .group = "Augmentation", .help = "probability of a vertical flip"},
     {.name = "train-interpolation", .kind = VT_OPT_CHOICE, RECIPE(train_interpolation), .choices = "nearest|bilinear|bicubic|random", .fallback = "bicubic",
@@ -111,7 +111,7 @@ vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64
     preset(o, &st, report, "crop-pct", 1);
     preset(o, &st, report, "aug-repeats", 1);
     if (st == VT_OK && !vt_options_given(o, "scale")) {
-        st = vt_options_set(o, "scale", "0.6 1", VT_FROM_PRESET);
+        st = vt_options_set(o, "scale", "0.6,1", VT_FROM_PRESET);
         vt_text_printf(report, " --scale 0.6 1");
     }
     double half_life = steps_per_epoch > 0 ? (double)steps_per_epoch : 1;

@@ -171,8 +171,8 @@ TEST(memory_running_out)
         vt_alloc_fail_at(0, 0);
         CHECK_EQ(vt_alloc_live(), live);
         CHECK(!exists(TEMP));
-    } while (st != VT_OK);
-    CHECK(n > 2);
+    } while (st != VT_OK && n < 1000);
+    CHECK(n > 2 && n < 1000);
     vt_file f;
     vt_alloc_fail_at(1, 0);
     CHECK_FAILS(vt_file_read(&f, NAME), VT_NO_MEMORY, NAME);

@@ -119,8 +119,8 @@ TEST(memory_running_out)
         CHECK(st == VT_OK || st == VT_NO_MEMORY);
         vt_arena_free(&arena);
         CHECK_EQ(vt_alloc_live(), live);
-    } while (st != VT_OK);
-    CHECK(n > 1);
+    } while (st != VT_OK && n < 1000);
+    CHECK(n > 1 && n < 1000);
     vt_text t = {0};
     vt_alloc_fail_at(1, 0);
     vt_json_string(&t, "lost");

@@ -156,7 +156,7 @@ TEST(refuses)
         {"--global-pool tokn", "--global-pool: unknown choice \"tokn\": did you mean token? (token, avg)"},
         {"--global-pool x", "--global-pool: unknown choice \"x\" (token, avg)"},
         {"--format timm,hff", "--format: unknown choice \"hff\": did you mean hf? (timm, hf, onnx)"},
-        {"--img-size 224x", "--img-size: \"224x\" is not a whole number"},
+        {"--img-size 224x", "--img-size: \"224x\" is not a size, N or HxW"},
         {"--img-size 0x2", "--img-size: 0x2 is out of range"},
         {"--fit 24Gi24", "--fit: \"24Gi24\" is not a number of bytes"},
         {"--fit B", "--fit: \"B\" is not a number of bytes"},
@@ -235,8 +235,8 @@ static const char recorded[] =
 
 static vt_status parse_sample(vt_options *o, settings *s)
 {
-    static const char *const argv[] = {"a\"b", "x", "- y", "-b128", "--lr", "1e-6", "--img-size", "32x48", "--no-qkv-bias",
-                                       "--global-pool", "avg", "--opt-betas", "0.9", "0.95", "--output", "5e-4", "--format", "hf"};
+    static const char *const argv[] = {"a\"b", "x", "-b128", "--lr", "1e-6", "--img-size", "32x48", "--no-qkv-bias",
+                                       "--global-pool", "avg", "--opt-betas", "0.9", "0.95", "--output", "5e-4", "--format", "hf", "--", "- y"};
     const char *const *at = argv;
     vt_status st = vt_options_init(o, table, s);
     return st == VT_OK ? vt_options_parse(o, sizeof argv / sizeof *argv, at) : st;
@@ -300,8 +300,8 @@ TEST(help)
               "\nRun\n"
               "  -c, --config FILE           settings\n"
               "\nBatches\n"
-              "  -b, --batch-size N          images per process and accumulation step, of which there may be several\n"
-              "                              in a step [64]\n"
+              "  -b, --batch-size N          images per process and accumulation step, of which there may be\n"
+              "                              several in a step [64]\n"
               "\nOptimizer\n"
               "      --lr X                  learning rate at a global batch of 512 [5e-4]\n"
               "      --clip-grad X           norm to clip at\n"
@@ -347,8 +347,8 @@ TEST(memory_running_out)
         vt_text_free(&t);
         vt_options_free(&o);
         CHECK_EQ(vt_alloc_live(), live);
-    } while (st != VT_OK);
-    CHECK(n > 10);
+    } while (st != VT_OK && n < 1000);
+    CHECK(n > 10 && n < 1000);
 #endif
 }
 

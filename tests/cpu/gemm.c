@@ -79,8 +79,8 @@ typedef struct operands {
 static operands make_operands(const test_case *t)
 {
     vt_rng rng = vt_rng_data(7, VT_PURPOSE_INIT, (uint32_t)t->m, (uint32_t)t->n, (uint32_t)t->k);
-    operands o = {make(t->m, t->k, t->a_by_column, t->pad), make(t->k, t->n, t->b_by_column, t->pad),
-                  make(t->m, t->n, 0, t->pad), make(t->m, t->n, 0, t->pad)};
+    operands o = {.a = make(t->m, t->k, t->a_by_column, t->pad), .b = make(t->k, t->n, t->b_by_column, t->pad),
+                  .c0 = make(t->m, t->n, 0, t->pad), .c = make(t->m, t->n, 0, t->pad)};
     fill(&o.a, &rng);
     fill(&o.b, &rng);
     if (t->accumulate) fill(&o.c0, &rng); /* else C is NaN */

@@ -25,6 +25,35 @@ TEST(recomputation_copies_segments)
     small_close(&b);
 }
 
+static int last_reader(const vt_graph *g, const vt_tensor *t)
+{
+    int last = -1;
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i]->n_in; k++)
+            if (g->nodes[i]->in[k] == t) last = i;
+    return last;
+}
+
+/* What a segment makes dies in the forward pass, but for the one tensor that the next segment begins with. */
+TEST(recomputation_keeps_what_segments_hand_on_alone)
+{
+    small_options o = {.batch = 2, .micro_batches = 1, .recompute = true, .drop = 0.1f};
+    small s;
+    int loss = -1, outlive = 0;
+    CHECK_OK(small_build(&s, VT_F32, &o));
+    for (int i = 0; i < s.g->n_nodes && loss < 0; i++)
+        if (s.g->nodes[i]->op == &vt_op_cross_entropy) loss = i;
+    for (int i = 0; i < loss; i++)
+        for (int k = 0; s.g->nodes[i]->segment && k < s.g->nodes[i]->n_out; k++) {
+            const vt_tensor *t = s.g->nodes[i]->out[k];
+            if (!t || last_reader(s.g, t) < loss) continue;
+            CHECK_MSG(strstr(t->name, ".add"), "%s lives on into the backward pass", t->name);
+            outlive++;
+        }
+    CHECK_EQ(outlive, SMALL_BLOCKS);
+    small_close(&s);
+}
+
 /* Gradients of one batch of 4, and summed over micro-batches of 2 and of 1: the masks of dropout go with the slots. */
 TEST(micro_batches_add_up)
 {
@@ -99,6 +128,7 @@ int main(void)
 {
     RUN(recomputation_changes_no_bit);
     RUN(recomputation_copies_segments);
+    RUN(recomputation_keeps_what_segments_hand_on_alone);
     RUN(micro_batches_add_up);
     RUN(several_readers);
     RUN(frozen_parameters_have_no_gradient_nodes);

@@ -30,7 +30,10 @@ TEST(every_epilogue_is_folded)
     for (int i = 0; i < s.g->n_nodes; i++) {
         const vt_node *n = s.g->nodes[i];
         CHECK_EQ(n->index, i);
-        into += n->op == &vt_op_linear_dw && n->in[2] && n->in[3];
+        bool adds = n->op == &vt_op_linear_dw && n->in[2] && n->in[3];
+        CHECK(!adds || n->out[0]->offset == n->in[2]->offset); /* in place */
+        CHECK(!adds || n->out[1]->offset == n->in[3]->offset);
+        into += adds;
         for (int k = 0; k < n->n_out; k++) CHECK(!n->out[k] || n->out[k]->producer == n);
     }
     CHECK_EQ(into, 2 * (SMALL_BLOCKS * 4 + 2)); /* all but the first micro-batch's, weights and biases at once */
@@ -65,6 +68,39 @@ TEST(a_second_reader_reads_output_1)
     vt_graph_destroy(g);
 }
 
+static vt_tensor *weight_gradient(vt_graph *g, const char *name)
+{
+    vt_tensor *dy = vt_graph_input(g, "dy", VT_F32, SHAPE(5, 2)), *x = vt_graph_input(g, "x", VT_F32, SHAPE(5, 3));
+    vt_node *n = vt_node_add(g, &vt_op_linear_dw, name, NULL, (vt_tensor *[]){dy, x, NULL, NULL}, 4);
+    return n ? n->out[0] : NULL;
+}
+
+/* dw, late, late + dw: the sum may not move to where dw is made, because `late` does not exist there yet. */
+TEST(a_fold_does_not_run_too_early)
+{
+    vt_graph *g;
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    vt_tensor *dw = weight_gradient(g, "dw"), *late = weight_gradient(g, "late"), *sum = vt_add(g, "sum", late, dw);
+    sum->keep = true;
+    CHECK_OK(vt_graph_fold(g, vt_folds));
+    CHECK_EQ(g->n_nodes, 3);
+    vt_graph_destroy(g);
+}
+
+/* Two lanes: the second's sum folds into its last node, which then has no room for the first lane's. */
+TEST(a_node_takes_one_sum)
+{
+    vt_graph *g;
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    vt_tensor *left = weight_gradient(g, "left"), *r0 = weight_gradient(g, "r0"), *r1 = weight_gradient(g, "r1");
+    vt_tensor *right = vt_add(g, "right", r0, r1), *sum = vt_add(g, "sum", left, right);
+    sum->keep = true;
+    CHECK_OK(vt_graph_fold(g, vt_folds));
+    CHECK_EQ(g->n_nodes, 4);
+    CHECK(g->nodes[2]->in[2] == r0 && g->nodes[3]->in[0] == left && g->nodes[3]->in[1] == right);
+    vt_graph_destroy(g);
+}
+
 TEST(what_nobody_reads_is_removed)
 {
     vt_graph *g;
@@ -90,6 +126,8 @@ int main(void)
     RUN(every_epilogue_is_folded);
     RUN(a_kept_tensor_is_not_folded_away);
     RUN(a_second_reader_reads_output_1);
+    RUN(a_fold_does_not_run_too_early);
+    RUN(a_node_takes_one_sum);
     RUN(what_nobody_reads_is_removed);
     TEST_END();
 }

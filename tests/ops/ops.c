@@ -60,7 +60,7 @@ TEST(every_op)
     for (int i = 0; i < vt_case_count; i++) {
         vt_case_graph c;
         bool itself = false;
-        CHECK_OK(vt_case_open(&c, &vt_cases[i], VT_F32));
+        CHECK_OK(vt_case_open(&c, &vt_cases[i], VT_F32, true));
         for (int k = 0; c.g && k < c.g->n_nodes; k++) {
             seen[vt_op_index(c.g->nodes[k]->op)] = true;
             itself |= strcmp(c.g->nodes[k]->op->name, vt_cases[i].op) == 0;
@@ -82,7 +82,7 @@ TEST(memory_running_out)
         long n = 0;
         do {
             vt_alloc_fail_at(++n, 0);
-            st = vt_case_open(&c, &vt_cases[i], VT_F32);
+            st = vt_case_open(&c, &vt_cases[i], VT_F32, true);
             vt_alloc_fail_at(0, 0);
             CHECK_MSG(st == VT_OK || st == VT_NO_MEMORY, "%s (%s), allocation %ld: %s", vt_cases[i].op, vt_cases[i].name,
                       n, vt_error());

@@ -201,6 +201,7 @@ size_t vt_gemm_scratch_serial(const vt_gemm *g)
 
 void vt_gemm_serial(const vt_gemm *g, void *scratch)
 {
+    if (g->m <= 0) return;
     int tiles = vt_ceil_div(g->m, VT_TILE_ROWS), all = vt_ceil_div(g->n, VT_LANES), panels = vt_ceil_div(all, VT_TILE_VECS);
     vt_tile t = {.a_row = g->a_row, .a_col = g->a_col, .k = g->k, .accumulate = g->accumulate, .ldc = g->ldc};
     for (int panel = 0; panel < panels; panel++) {
