@@ -78,16 +78,20 @@ vt_status vt_file_map(vt_file *file, const char *path)
     if (st != VT_OK) return st;
     size_t size = (size_t)info.st_size;
     void *data = S_ISREG(info.st_mode) && size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    if (data == MAP_FAILED) st = read_all(file, path, fd, &info);
-    else *file = (vt_file){data, size, true};
+    if (data == MAP_FAILED)
+        st = read_all(file, path, fd, &info);
+    else
+        *file = (vt_file){data, size, true};
     close(fd);
     return st;
 }
 
 void vt_file_close(vt_file *file)
 {
-    if (file->mapped) munmap(file->data, file->size);
-    else vt_free(file->data);
+    if (file->mapped)
+        munmap(file->data, file->size);
+    else
+        vt_free(file->data);
     *file = (vt_file){0};
 }
 
@@ -156,7 +160,7 @@ static int sync_folder(const char *folder)
     return error == EINVAL || error == EACCES ? 0 : error;
 }
 
-/* Whether the temporary name still stands for the file that was opened: another writer of the same path takes it over. */
+/* Whether the temporary name still stands for the file that was opened: another writer of this path takes it over. */
 static bool still_ours(const vt_writer *w)
 {
     struct stat ours, named;
@@ -181,7 +185,8 @@ vt_status vt_writer_commit(vt_writer *w)
         int error = sync_folder(folder ? w->temp : ".");
         vt_free(w->temp);
         w->temp = NULL;
-        if (error) VT_TRY(vt_fail(VT_FAILED, "%s: written, but its folder cannot be synced: %s", w->path, strerror(error)));
+        if (error)
+            VT_TRY(vt_fail(VT_FAILED, "%s: written, but its folder cannot be synced: %s", w->path, strerror(error)));
     }
 fail:
     vt_writer_abort(w);

@@ -1,4 +1,4 @@
-/* base/file.h - whole files: read, mapped, and written so that a reader sees the old content or the new, never a part. */
+/* base/file.h - whole files: read, mapped, and written so that a reader sees the old content or the new. */
 #ifndef VT_BASE_FILE_H
 #define VT_BASE_FILE_H
 
@@ -19,12 +19,12 @@ vt_status vt_file_map(vt_file *file, const char *path);  /* read-only pages; wha
                                                           * survive a rename over the file, not its being cut short */
 void vt_file_close(vt_file *file);
 
-/* Writes to `.NAME.tmp` in the same folder; commit syncs it, renames it to `path` and syncs the folder. Any failure removes
- * the temporary file and leaves the old file as it was; one left by a killed process is replaced by the next write. A path
- * that is no regular file (a pipe, /dev/stdout) is written in place. */
+/* Writes to `.NAME.tmp` in the same folder; commit syncs it, renames it to `path` and syncs the folder. Any failure
+ * removes the temporary file and leaves the old file as it was; one left by a killed process is replaced by the next
+ * write. A path that is no regular file (a pipe, /dev/stdout) is written in place. */
 typedef struct vt_writer {
     char *path, *temp; /* heap; temp NULL: in place */
-    uint64_t written; /* bytes put so far */
+    uint64_t written;  /* bytes put so far */
     int fd;
 } vt_writer;
 

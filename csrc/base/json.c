@@ -81,7 +81,7 @@ static vt_status read_string(reader *r, const char **string)
         r->at = r->end;
         return bad(r, "");
     }
-    char *out = vt_arena_alloc(r->arena, (size_t)(close - r->at) + 1); /* an escape is never shorter than what it means */
+    char *out = vt_arena_alloc(r->arena, (size_t)(close - r->at) + 1); /* escapes only shrink */
     if (!out) return vt_fail_memory("JSON");
     *string = out;
     while (r->at < close) {
@@ -245,12 +245,18 @@ void vt_json_string(vt_text *t, const char *s)
     for (size_t left = strlen(s), n; left; s += n, left -= n) {
         size_t valid = vt_utf8_length(s, left);
         n = valid ? valid : 1;
-        if (!valid) vt_text_add(t, "\xEF\xBF\xBD");
-        else if (*s == '"' || *s == '\\') vt_text_printf(t, "\\%c", *s);
-        else if (*s == '\n') vt_text_add(t, "\\n");
-        else if (*s == '\t') vt_text_add(t, "\\t");
-        else if ((unsigned char)*s < 0x20) vt_text_printf(t, "\\u%04x", (unsigned)*s);
-        else vt_text_append(t, s, n);
+        if (!valid)
+            vt_text_add(t, "\xEF\xBF\xBD");
+        else if (*s == '"' || *s == '\\')
+            vt_text_printf(t, "\\%c", *s);
+        else if (*s == '\n')
+            vt_text_add(t, "\\n");
+        else if (*s == '\t')
+            vt_text_add(t, "\\t");
+        else if ((unsigned char)*s < 0x20)
+            vt_text_printf(t, "\\u%04x", (unsigned)*s);
+        else
+            vt_text_append(t, s, n);
     }
     vt_text_add(t, "\"");
 }

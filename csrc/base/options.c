@@ -8,7 +8,8 @@
 bool vt_option_next_name(const vt_option *option, vt_option_names *n)
 {
     if (!n->begun) {
-        *n = (vt_option_names){.name = option->name, .size = strlen(option->name), .rest = option->aliases, .begun = true};
+        *n = (vt_option_names){
+            .name = option->name, .size = strlen(option->name), .rest = option->aliases, .begun = true};
         return true;
     }
     if (!n->rest) return false;
@@ -61,10 +62,11 @@ vt_status vt_options_unknown(const vt_options *o, const char *what, const char *
         }
     }
     const char *near = names && word ? vt_suggest(word, names, count) : NULL;
-    vt_fail(VT_INVALID, "unknown %s %s%.*s: %s%s%s", what, dashes, (int)size, name,
-            !near ? "--help lists what there is" : *dashes ? "did you mean --" : "did you mean ", near ? near : "", near ? "?" : "");
+    vt_fail(VT_INVALID, "unknown %s %s%.*s", what, dashes, (int)size, name);
+    vt_status st = near ? vt_fail(VT_INVALID, "%s: did you mean %s%s?", vt_error(), *dashes ? "--" : "", near)
+                        : vt_fail(VT_INVALID, "%s: --help lists what there is", vt_error());
     vt_arena_free(&arena);
-    return VT_INVALID;
+    return st;
 }
 
 /* --- the table --- */

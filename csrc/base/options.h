@@ -8,9 +8,9 @@
  *         {.kind = VT_OPT_TABLE, VT_FIELD(train_settings, model), .table = vt_model_options},
  *         {0}};
  *
- * Names: '-' and '_' are the same; a name or alias of one letter is -b, others are --batch-size. An alias "NAME=VALUE" is a
- * flag without argument that means this value: "repeated-aug=3, no-repeated-aug=0" of aug-repeats. Of a name that stands
- * twice on the command line the last wins. */
+ * Names: '-' and '_' are the same; a name or alias of one letter is -b, others are --batch-size. An alias "NAME=VALUE"
+ * is a flag without argument that means this value: "repeated-aug=3, no-repeated-aug=0" of aug-repeats. Of a name that
+ * stands twice on the command line the last wins. */
 #ifndef VT_BASE_OPTIONS_H
 #define VT_BASE_OPTIONS_H
 
@@ -22,20 +22,21 @@
 #include "base/status.h"
 #include "base/text.h"
 
-typedef enum vt_option_kind { /* and the field's type */
-    VT_OPT_END,               /* the row after the last */
-    VT_OPT_FLAG,              /* bool: --name, --no-name, --name=false */
-    VT_OPT_INT,               /* int or int64_t */
-    VT_OPT_FLOAT,             /* double */
-    VT_OPT_STRING,            /* const char *; NULL: not given */
-    VT_OPT_CHOICE,            /* int or an enum: the index in `choices` */
-    VT_OPT_INTS,              /* int[n]: n numbers, --name 1 2 or --name 1,2 */
-    VT_OPT_FLOATS,            /* double[n] */
-    VT_OPT_SIZE,              /* int[2], height and width: 224 or 224x160 */
-    VT_OPT_BYTES,             /* int64_t: 1000, 64K, 24GiB (powers of 1024) */
-    VT_OPT_STRINGS,           /* vt_strings; with `choices`: separated by commas, each one of them */
-    VT_OPT_CONFIG,            /* const char *: a settings file, which is read; flags win over it. Not recorded */
-    VT_OPT_TABLE,             /* a struct with a table of its own */
+/* And the type of the field. */
+typedef enum vt_option_kind {
+    VT_OPT_END,     /* the row after the last */
+    VT_OPT_FLAG,    /* bool: --name, --no-name, --name=false */
+    VT_OPT_INT,     /* int or int64_t */
+    VT_OPT_FLOAT,   /* double */
+    VT_OPT_STRING,  /* const char *; NULL: not given */
+    VT_OPT_CHOICE,  /* int or an enum: the index in `choices` */
+    VT_OPT_INTS,    /* int[n]: n numbers, --name 1 2 or --name 1,2 */
+    VT_OPT_FLOATS,  /* double[n] */
+    VT_OPT_SIZE,    /* int[2], height and width: 224 or 224x160 */
+    VT_OPT_BYTES,   /* int64_t: 1000, 64K, 24GiB (powers of 1024) */
+    VT_OPT_STRINGS, /* vt_strings; with `choices`: separated by commas, each one of them */
+    VT_OPT_CONFIG,  /* const char *: a settings file, which is read and not recorded; flags win over it */
+    VT_OPT_TABLE,   /* a struct with a table of its own */
 } vt_option_kind;
 
 typedef struct vt_strings {
@@ -45,16 +46,16 @@ typedef struct vt_strings {
 
 typedef struct vt_option {
     const char *name;
-    const char *aliases;            /* separated by commas; may be NULL */
+    const char *aliases; /* separated by commas; may be NULL */
     vt_option_kind kind;
-    size_t offset, size;            /* of the field: VT_FIELD */
-    double min, max;                /* of numbers; both 0: any */
-    const char *choices;            /* "cpu|cuda" */
-    const char *fallback;           /* the default as text; NULL or "": zeros, which then also are what "none" means */
-    const char *help, *group;       /* help NULL: not listed */
-    const char *argument;           /* in the help, "FILE"; NULL: after the kind */
-    const struct vt_option *table;  /* VT_OPT_TABLE */
-    bool positional;                /* also without its name; VT_OPT_STRINGS without choices takes all that are left */
+    size_t offset, size;           /* of the field: VT_FIELD */
+    double min, max;               /* of numbers; both 0: any */
+    const char *choices;           /* "cpu|cuda" */
+    const char *fallback;          /* the default as text; NULL or "": zeros, which then also are what "none" means */
+    const char *help, *group;      /* help NULL: not listed */
+    const char *argument;          /* in the help, "FILE"; NULL: after the kind */
+    const struct vt_option *table; /* VT_OPT_TABLE */
+    bool positional;               /* also without its name; VT_OPT_STRINGS without choices takes all that are left */
 } vt_option;
 
 #define VT_FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
@@ -68,7 +69,7 @@ typedef struct vt_options {
     vt_source *sources;     /* [count] */
     int count;
     void *settings;
-    bool help;              /* --help or -h was met; parsing ended there */
+    bool help; /* --help or -h was met; parsing ended there */
     vt_arena arena;
 } vt_options;
 
@@ -88,8 +89,8 @@ bool vt_options_given(const vt_options *o, const char *name); /* by the user: a 
 /* What a run is begun with: a JSON object for the checkpoint, args.yaml for people (keys sorted, as yaml.safe_dump). */
 void vt_options_write_json(const vt_options *o, vt_text *text);
 void vt_options_write_yaml(const vt_options *o, vt_text *text);
-/* Takes over recorded settings. One that the user gave and that differs is an error, unless `free_names` ("epochs,device")
- * has it: then the user's stays. A recorded name that the table lacks is an error. */
+/* Takes over recorded settings. One that the user gave and that differs is an error, unless `free_names`
+ * ("epochs,device") has it: then the user's stays. A recorded name that the table lacks is an error. */
 vt_status vt_options_resume(vt_options *o, const char *json, const char *free_names);
 
 /* `usage` stands first and `example` last, either may be NULL; between them the groups in the table's order. */
@@ -112,7 +113,8 @@ vt_status vt_options_unknown(const vt_options *o, const char *what, const char *
 
 bool vt_option_is_list(const vt_option *option);
 int vt_option_wants(const vt_option *option); /* items: n of INTS and FLOATS; at most, of STRINGS: INT_MAX; else 1 */
-/* Puts a value of `count` items into the settings; count < 0: null. `assign` does so unless a later source has set it. */
+/* Puts a value of `count` items into the settings; count < 0: null. `assign` does so unless a later source has set it.
+ */
 vt_status vt_options_store(vt_options *o, int i, const char *const *items, int count);
 vt_status vt_options_assign(vt_options *o, int i, const char *const *items, int count, vt_source source);
 vt_status vt_options_assign_text(vt_options *o, int i, const char *text, size_t size, vt_source source);

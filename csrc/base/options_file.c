@@ -17,7 +17,8 @@ static vt_status apply_entry(vt_options *o, const vt_yaml *entry)
     size_t size = strlen(entry->key);
     int i = vt_options_find(o, entry->key, size, &found);
     if (i < 0) return entry->is_null ? VT_OK : vt_options_unknown(o, "setting", "", entry->key, size);
-    if (o->table[i].kind == VT_OPT_CONFIG) return vt_fail(VT_INVALID, "%s: a settings file cannot name another", entry->key);
+    if (o->table[i].kind == VT_OPT_CONFIG)
+        return vt_fail(VT_INVALID, "%s: a settings file cannot name another", entry->key);
     if (found.implied) { /* repeated_aug: true */
         if (entry->is_null || (!entry->is_list && !strcmp(first, "false"))) return VT_OK;
         if (entry->is_list || strcmp(first, "true")) return vt_fail(VT_INVALID, "%s is true or false", entry->key);
@@ -73,13 +74,17 @@ void vt_options_write_json(const vt_options *o, vt_text *t)
         int n = vt_option_items(option, o->settings);
         if (option->kind == VT_OPT_CONFIG) continue;
         vt_json_key(t, recorded_name(option, &item));
-        if (n < 0) vt_json_string(t, NULL);
-        else if (list) vt_json_open(t, '[');
+        if (n < 0)
+            vt_json_string(t, NULL);
+        else if (list)
+            vt_json_open(t, '[');
         for (int k = 0; k < n; k++) {
             item.size = 0;
             vt_option_item(option, o->settings, k, &item);
-            if (is_text(option)) vt_json_string(t, vt_text_str(&item));
-            else vt_json_literal(t, vt_text_str(&item));
+            if (is_text(option))
+                vt_json_string(t, vt_text_str(&item));
+            else
+                vt_json_literal(t, vt_text_str(&item));
         }
         if (n >= 0 && list) vt_json_close(t, ']');
     }
@@ -101,9 +106,14 @@ static void write_yaml_item(const vt_options *o, const vt_option *option, int k,
 {
     vt_text item = {0};
     vt_option_item(option, o->settings, k, &item);
-    if (is_text(option) && (option->kind != VT_OPT_SIZE || strchr(vt_text_str(&item), 'x'))) vt_yaml_string(t, vt_text_str(&item));
-    else if (option->kind == VT_OPT_FLAG) vt_text_add(t, vt_text_str(&item));
-    else add_number(t, vt_text_str(&item));
+    const char *s = vt_text_str(&item);
+    bool square = option->kind == VT_OPT_SIZE && !strchr(s, 'x'); /* a number, as others' files have it */
+    if (is_text(option) && !square)
+        vt_yaml_string(t, s);
+    else if (option->kind == VT_OPT_FLAG)
+        vt_text_add(t, s);
+    else
+        add_number(t, s);
     t->failed |= item.failed;
     vt_text_free(&item);
 }
@@ -127,7 +137,8 @@ void vt_options_write_yaml(const vt_options *o, vt_text *t)
         int n = vt_option_items(sorted[i], o->settings);
         bool list = vt_option_is_list(sorted[i]);
         if (sorted[i]->kind == VT_OPT_CONFIG) continue;
-        vt_text_printf(t, "%s:%s", recorded_name(sorted[i], &name), n < 0 ? " null\n" : list && n == 0 ? " []\n" : list ? "\n" : " ");
+        vt_text_printf(t, "%s:", recorded_name(sorted[i], &name));
+        vt_text_add(t, n < 0 ? " null\n" : !list ? " " : n == 0 ? " []\n" : "\n");
         for (int k = 0; k < n; k++) {
             if (list) vt_text_add(t, "- ");
             write_yaml_item(o, sorted[i], k, t);
@@ -169,10 +180,11 @@ static vt_status contradiction(const vt_option *option, const void *given, const
             vt_option_item(option, settings, k, &t[side]);
         }
     }
-    vt_status st = t[0].failed || t[1].failed
-                       ? vt_fail_memory("text")
-                       : vt_fail(VT_INVALID, "--%s %s: the run was begun with %s; leave the flag out, or begin another run",
-                                 option->name, vt_text_str(&t[0]), vt_text_str(&t[1]));
+    vt_status st =
+        t[0].failed || t[1].failed
+            ? vt_fail_memory("text")
+            : vt_fail(VT_INVALID, "--%s %s: the run was begun with %s; leave the flag out, or begin another run",
+                      option->name, vt_text_str(&t[0]), vt_text_str(&t[1]));
     vt_text_free(&t[0]);
     vt_text_free(&t[1]);
     return st;
@@ -197,7 +209,8 @@ static vt_status resume_one(vt_options *o, const vt_json *v, void *scratch, cons
 {
     vt_option_names n = {0};
     int i = vt_options_find(o, v->key, strlen(v->key), &n);
-    if (i < 0 || n.implied) return vt_fail(VT_INVALID, "recorded setting %s is unknown to this version of vitc", v->key);
+    if (i < 0 || n.implied)
+        return vt_fail(VT_INVALID, "recorded setting %s is unknown to this version of vitc", v->key);
     const vt_option *option = &o->table[i];
     void *settings = o->settings;
     o->settings = scratch;

@@ -7,32 +7,35 @@ enum { HELP_COLUMN = 30, LINE = 100 };
 
 static const char *argument(const vt_option *option)
 {
-    static const char *const by_kind[] = {[VT_OPT_FLAG] = "",          [VT_OPT_INT] = "N",     [VT_OPT_FLOAT] = "X",
-                                          [VT_OPT_STRING] = "TEXT",    [VT_OPT_CHOICE] = "",   [VT_OPT_INTS] = "N N",
-                                          [VT_OPT_FLOATS] = "X X",     [VT_OPT_SIZE] = "N|HxW", [VT_OPT_BYTES] = "BYTES",
-                                          [VT_OPT_STRINGS] = "TEXT…", [VT_OPT_CONFIG] = "FILE"};
+    static const char *const by_kind[] = {
+        [VT_OPT_FLAG] = "",       [VT_OPT_INT] = "N",         [VT_OPT_FLOAT] = "X",    [VT_OPT_STRING] = "TEXT",
+        [VT_OPT_CHOICE] = "",     [VT_OPT_INTS] = "N N",      [VT_OPT_FLOATS] = "X X", [VT_OPT_SIZE] = "N|HxW",
+        [VT_OPT_BYTES] = "BYTES", [VT_OPT_STRINGS] = "TEXT…", [VT_OPT_CONFIG] = "FILE"};
     if (option->argument) return option->argument;
     return option->choices ? option->choices : by_kind[option->kind];
 }
 
-/* "  -b, --batch-size N" */
+/* "  -b, --batch-size N"; of a flag that is on, the name that turns it off */
 static void add_names(vt_text *t, const vt_option *option)
 {
     const char *word = argument(option), *letter = NULL;
     for (vt_option_names n = {0}; vt_option_next_name(option, &n);) {
         if (n.size == 1 && !n.implied) letter = n.name;
     }
-    if (letter) vt_text_printf(t, "  -%.1s, ", letter);
-    else vt_text_add(t, "      ");
-    vt_text_printf(t, "--%s%s%s%s", option->kind == VT_OPT_FLAG && option->fallback && !strcmp(option->fallback, "true") ? "no-" : "",
-                   option->name, *word ? " " : "", word);
+    if (letter)
+        vt_text_printf(t, "  -%.1s, ", letter);
+    else
+        vt_text_add(t, "      ");
+    bool is_on = option->kind == VT_OPT_FLAG && option->fallback && !strcmp(option->fallback, "true");
+    vt_text_printf(t, "--%s%s%s%s", is_on ? "no-" : "", option->name, *word ? " " : "", word);
 }
 
 /* What it does, its default, its other names. */
 static void describe(vt_text *t, const vt_option *option)
 {
     vt_text_add(t, option->help);
-    if (option->fallback && *option->fallback && option->kind != VT_OPT_FLAG) vt_text_printf(t, " [%s]", option->fallback);
+    if (option->fallback && *option->fallback && option->kind != VT_OPT_FLAG)
+        vt_text_printf(t, " [%s]", option->fallback);
     bool first = true;
     for (vt_option_names n = {0}; vt_option_next_name(option, &n);) {
         if (n.size == 1 || n.name == option->name) continue;

@@ -99,7 +99,8 @@ static vt_status take_positionals(vt_options *o, const char *const *items, int c
         if (st != VT_OK) return st;
         at = many ? count : at + 1;
     }
-    return at == count ? VT_OK : vt_fail(VT_INVALID, "unexpected argument \"%s\": --help lists what there is", items[at]);
+    return at == count ? VT_OK
+                       : vt_fail(VT_INVALID, "unexpected argument \"%s\": --help lists what there is", items[at]);
 }
 
 static vt_status read_configs(vt_options *o)
@@ -107,7 +108,8 @@ static vt_status read_configs(vt_options *o)
     vt_status st = VT_OK;
     for (int i = 0; i < o->count && st == VT_OK; i++) {
         const char *path = NULL;
-        if (o->table[i].kind == VT_OPT_CONFIG) path = *(const char **)(void *)((char *)o->settings + o->table[i].offset);
+        if (o->table[i].kind == VT_OPT_CONFIG)
+            path = *(const char **)(void *)((char *)o->settings + o->table[i].offset);
         if (path) st = vt_options_read_config(o, path);
     }
     return st;
@@ -123,9 +125,12 @@ vt_status vt_options_parse(vt_options *o, int argc, const char *const *argv)
     if (!rest) return vt_fail_memory("options");
     while (a.at < argc) {
         const char *arg = argv[a.at++];
-        if (flags_end || !is_flag(arg)) rest[count++] = arg;
-        else if (strcmp(arg, "--") == 0) flags_end = true;
-        else VT_TRY(arg[1] == '-' ? take_long(o, arg, &a) : take_short(o, arg, &a));
+        if (flags_end || !is_flag(arg))
+            rest[count++] = arg;
+        else if (strcmp(arg, "--") == 0)
+            flags_end = true;
+        else
+            VT_TRY(arg[1] == '-' ? take_long(o, arg, &a) : take_short(o, arg, &a));
         if (o->help) return VT_OK;
     }
     VT_TRY(take_positionals(o, rest, count));

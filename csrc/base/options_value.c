@@ -75,7 +75,8 @@ static vt_status read_size(const vt_option *option, const char *const *items, in
 {
     const char *x = strchr(items[0], 'x'), *width = x ? x + 1 : count == 2 ? items[1] : items[0];
     int64_t hw[2];
-    if (count > 2 || (count == 2 && x) || !vt_parse_int(items[0], x ? (size_t)(x - items[0]) : strlen(items[0]), &hw[0]) ||
+    size_t height_size = x ? (size_t)(x - items[0]) : strlen(items[0]);
+    if (count > 2 || (count == 2 && x) || !vt_parse_int(items[0], height_size, &hw[0]) ||
         !vt_parse_int(width, strlen(width), &hw[1]))
         return bad_value(option, items[0], "a size, N or HxW");
     for (int k = 0; k < 2; k++) {
@@ -133,7 +134,8 @@ static vt_status read_choice(vt_options *o, const vt_option *option, const char 
     return st;
 }
 
-static vt_status read_strings(vt_options *o, const vt_option *option, const char *const *items, int count, vt_strings *out)
+static vt_status read_strings(vt_options *o, const vt_option *option, const char *const *items, int count,
+                              vt_strings *out)
 {
     const char **copy = vt_arena_alloc(&o->arena, (size_t)count * sizeof *copy);
     if (!copy) return vt_fail_memory("options");
@@ -172,8 +174,10 @@ static vt_status store_item(vt_options *o, const vt_option *option, const char *
     case VT_OPT_INT:
     case VT_OPT_INTS:
         VT_TRY(read_int(option, text, is_wide(option) ? INT64_MAX : INT_MAX, &value));
-        if (is_wide(option)) *(int64_t *)field = value;
-        else ((int *)field)[k] = (int)value;
+        if (is_wide(option))
+            *(int64_t *)field = value;
+        else
+            ((int *)field)[k] = (int)value;
         return VT_OK;
     default: *(const char **)field = vt_arena_strndup(&o->arena, text, strlen(text));
     }
@@ -202,7 +206,8 @@ vt_status vt_options_store(vt_options *o, int i, const char *const *items, int c
     if (option->kind == VT_OPT_SIZE && count >= 1) return read_size(option, items, count, field);
     if (count < 0) return vt_fail(VT_INVALID, "--%s cannot be null", option->name);
     if (count != wants)
-        return vt_fail(VT_INVALID, "--%s wants %d value%s, and there are %d", option->name, wants, wants == 1 ? "" : "s", count);
+        return vt_fail(VT_INVALID, "--%s wants %d value%s, and there are %d", option->name, wants,
+                       wants == 1 ? "" : "s", count);
     vt_status st = VT_OK;
     for (int k = 0; k < count && st == VT_OK; k++) st = store_item(o, option, items[k], k, field);
     return st;
@@ -230,8 +235,10 @@ void vt_option_item(const vt_option *option, const void *settings, int k, vt_tex
     case VT_OPT_INT:
     case VT_OPT_BYTES:
     case VT_OPT_INTS:
-        if (is_wide(option)) vt_text_printf(t, "%lld", (long long)*(const int64_t *)field);
-        else vt_text_printf(t, "%d", ints[k]);
+        if (is_wide(option))
+            vt_text_printf(t, "%lld", (long long)*(const int64_t *)field);
+        else
+            vt_text_printf(t, "%d", ints[k]);
         break;
     case VT_OPT_SIZE: vt_text_printf(t, ints[0] == ints[1] ? "%d" : "%dx%d", ints[0], ints[1]); break;
     case VT_OPT_CHOICE: {

@@ -39,9 +39,12 @@ static bool read_shape(vt_safetensor *t, const vt_json *shape)
     for (const vt_json *d = shape->first; d; d = d->next, i++) {
         if (!is_size(d)) return false;
         t->shape[i] = d->integer;
-        if (d->integer == 0) empty = true;
-        else if (t->count > INT64_MAX / 8 / d->integer) return false;
-        else t->count *= d->integer;
+        if (d->integer == 0)
+            empty = true;
+        else if (t->count > INT64_MAX / 8 / d->integer)
+            return false;
+        else
+            t->count *= d->integer;
     }
     if (empty) t->count = 0;
     t->bytes = (size_t)t->count * vt_dtype_bytes(t->dtype);
@@ -57,7 +60,8 @@ static vt_status read_tensor(vt_safetensor *t, const vt_json *v, const unsigned 
     if (!find_dtype(dtype->string, &t->dtype))
         return vt_fail(VT_INVALID, "tensor %s is %s, which vitc does not read: save it as F32", t->name, dtype->string);
     if (!read_shape(t, vt_json_get(v, "shape")))
-        return vt_fail(VT_INVALID, "tensor %s has no valid shape of at most %d dimensions", t->name, VT_SAFETENSORS_DIMS);
+        return vt_fail(VT_INVALID, "tensor %s has no valid shape of at most %d dimensions", t->name,
+                       VT_SAFETENSORS_DIMS);
     if (!offsets || offsets->kind != VT_JSON_ARRAY || offsets->count != 2 || !is_size(offsets->first) ||
         !is_size(offsets->first->next) || offsets->first->integer > offsets->first->next->integer)
         return vt_fail(VT_INVALID, "tensor %s has no valid data_offsets", t->name);
@@ -94,8 +98,7 @@ static vt_status check_places(vt_safetensor *tensors, int n, const unsigned char
             return vt_fail(VT_INVALID, "tensor %s does not begin where the one before it ends", tensors[i].name);
         end += tensors[i].bytes;
     }
-    if (end != data + size)
-        return vt_fail(VT_INVALID, "%zu bytes after the last tensor", (size_t)(data + size - end));
+    if (end != data + size) return vt_fail(VT_INVALID, "%zu bytes after the last tensor", (size_t)(data + size - end));
     return VT_OK;
 }
 
@@ -115,8 +118,7 @@ static vt_status read_metadata(vt_safetensors *f, const vt_json *v)
     }
     qsort(list, (size_t)f->metadata_count, sizeof *list, by_key);
     for (int i = 1; i < f->metadata_count; i++) {
-        if (by_key(&list[i - 1], &list[i]) == 0)
-            return vt_fail(VT_INVALID, "__metadata__ has %s twice", list[i].key);
+        if (by_key(&list[i - 1], &list[i]) == 0) return vt_fail(VT_INVALID, "__metadata__ has %s twice", list[i].key);
     }
     f->metadata = list;
     return VT_OK;
@@ -133,9 +135,12 @@ static vt_status read_header(vt_safetensors *f, const char *header, size_t lengt
     vt_safetensor *tensors = vt_arena_alloc(&f->arena, (size_t)root->count * sizeof *tensors);
     if (!tensors) VT_TRY(vt_fail_memory("safetensors header"));
     for (const vt_json *v = root->first; v; v = v->next) {
-        if (strcmp(v->key, "__metadata__")) VT_TRY(read_tensor(&tensors[f->count++], v, data, size));
-        else if (f->metadata) VT_TRY(vt_fail(VT_INVALID, "__metadata__ stands there twice"));
-        else VT_TRY(read_metadata(f, v));
+        if (strcmp(v->key, "__metadata__"))
+            VT_TRY(read_tensor(&tensors[f->count++], v, data, size));
+        else if (f->metadata)
+            VT_TRY(vt_fail(VT_INVALID, "__metadata__ stands there twice"));
+        else
+            VT_TRY(read_metadata(f, v));
     }
     VT_TRY(check_places(tensors, f->count, data, size));
     qsort(tensors, (size_t)f->count, sizeof *tensors, by_name);
@@ -158,7 +163,8 @@ static vt_status read_file(vt_safetensors *f)
     if (length > HEADER_MAX)
         return vt_fail(VT_INVALID, "not a safetensors file: a header of %llu bytes", (unsigned long long)length);
     if (length > size - LENGTH_BYTES)
-        return vt_fail(VT_INVALID, "truncated? its header has %llu bytes, the file %zu", (unsigned long long)length, size);
+        return vt_fail(VT_INVALID, "truncated? its header has %llu bytes, the file %zu", (unsigned long long)length,
+                       size);
     return read_header(f, (const char *)f->file.data + LENGTH_BYTES, (size_t)length);
 }
 
@@ -303,7 +309,8 @@ static void write_metadata(vt_text *t, const vt_metadata *metadata, int n)
     vt_json_close(t, '}');
 }
 
-static vt_status write_header(vt_writer *out, const planned *plan, int n, const vt_metadata *metadata, int metadata_count)
+static vt_status write_header(vt_writer *out, const planned *plan, int n, const vt_metadata *metadata,
+                              int metadata_count)
 {
     vt_status st;
     vt_text t = {0};

@@ -25,7 +25,7 @@ typedef struct vt_safetensor {
     vt_dtype dtype;
     int ndim;
     int64_t shape[VT_SAFETENSORS_DIMS];
-    int64_t count;    /* elements */
+    int64_t count; /* elements */
     size_t bytes;
     const void *data; /* in the file's pages, and perhaps not aligned: memcpy it */
 } vt_safetensor;
@@ -44,12 +44,12 @@ typedef struct vt_safetensors {
 vt_status vt_safetensors_open(vt_safetensors *file, const char *path);
 void vt_safetensors_close(vt_safetensors *file); /* all zeros is allowed */
 
-const vt_safetensor *vt_safetensors_find(const vt_safetensors *file, const char *name);   /* NULL: none */
-const char *vt_safetensors_metadata(const vt_safetensors *file, const char *key);         /* NULL: none */
+const vt_safetensor *vt_safetensors_find(const vt_safetensors *file, const char *name); /* NULL: none */
+const char *vt_safetensors_metadata(const vt_safetensors *file, const char *key);       /* NULL: none */
 void vt_safetensor_to_float(const vt_safetensor *tensor, float *out); /* out [count]; from any dtype, BOOL as 0 and 1 */
 
-/* A tensor to be written: `data`, or where that is NULL `produce`, which puts exactly its bytes, in as many pieces as it
- * likes, so that device memory or another layout needs no second copy of the whole. */
+/* A tensor to be written: `data`, or where that is NULL `produce`, which puts exactly its bytes, in as many pieces as
+ * it likes, so that device memory or another layout needs no second copy of the whole. */
 typedef struct vt_save_tensor {
     const char *name;
     vt_dtype dtype;
@@ -60,8 +60,8 @@ typedef struct vt_save_tensor {
     void *arg;
 } vt_save_tensor;
 
-/* Atomic and durable (base/file.h). Adds "format": "pt" to the metadata; keys are sorted; the data begin at a multiple of 8
- * bytes with the widest dtype first, so that every tensor is aligned to its elements. */
+/* Atomic and durable (base/file.h). Adds "format": "pt" to the metadata; keys are sorted; the data begin at a multiple
+ * of 8 bytes with the widest dtype first, so that every tensor is aligned to its elements. */
 vt_status vt_safetensors_write(const char *path, const vt_save_tensor *tensors, int count, const vt_metadata *metadata,
                                int metadata_count);
 

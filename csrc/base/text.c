@@ -45,7 +45,8 @@ void vt_text_printf(vt_text *t, const char *fmt, ...)
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    if (n < 0) t->failed = true;
+    if (n < 0)
+        t->failed = true;
     else if (reserve(t, (size_t)n)) {
         vsnprintf(t->data + t->size, (size_t)n + 1, fmt, again);
         t->size += (size_t)n;
@@ -74,8 +75,9 @@ void vt_text_free(vt_text *t)
     *t = (vt_text){0};
 }
 
-/* The shortest digits d1 d2 … with value = d1.d2… * 10^exponent; returns how many. printf's digits are exact, so the first
- * precision that reads back is the shortest. What stands between the first digit and the others is the locale's point. */
+/* The shortest digits d1 d2 … with value = d1.d2… * 10^exponent; returns how many. printf's digits are exact, so the
+ * first precision that reads back is the shortest. What stands between the first digit and the others is the locale's
+ * point. */
 static int shortest_digits(double value, char digits[18], int *exponent)
 {
     char s[64];

@@ -27,8 +27,8 @@ const char *vt_text_str(const vt_text *text); /* "" when empty */
 vt_status vt_text_status(const vt_text *text);
 void vt_text_free(vt_text *text);
 
-/* The whole of s[0..n) as a number: false when it is not one or does not fit. No spaces, no hexadecimal, and inf and nan
- * for doubles only. */
+/* The whole of s[0..n) as a number: false when it is not one or does not fit. No spaces, no hexadecimal, and inf and
+ * nan for doubles only. */
 bool vt_parse_int(const char *s, size_t n, int64_t *value);
 bool vt_parse_double(const char *s, size_t n, double *value);
 

@@ -96,7 +96,8 @@ static vt_status read_scalar(reader *r, bool in_list, scalar *s)
         char before = r->at > from ? r->at[-1] : ' ';
         if (*r->at == '#' && before == ' ') break;
         if (in_list && strchr(",[]{}", *r->at)) break;
-        if (*r->at == ':' && (r->at + 1 == r->end || r->at[1] == ' ')) return bad(r, "a second \": \"; quote the value");
+        if (*r->at == ':' && (r->at + 1 == r->end || r->at[1] == ' '))
+            return bad(r, "a second \": \"; quote the value");
         if (*r->at != ' ' && *r->at != '\t') last = r->at + 1;
     }
     *s = (scalar){vt_arena_strndup(r->arena, from, (size_t)(last - from)), false};
@@ -129,8 +130,10 @@ static vt_status read_flow_list(reader *r, vt_yaml *entry)
         VT_TRY(read_scalar(r, true, &item));
         VT_TRY(add_item(r, entry, item.text));
         skip_space(r);
-        if (at_char(r, ',')) r->at++;
-        else if (!at_char(r, ']')) return bad(r, "expected ',' or ']'");
+        if (at_char(r, ','))
+            r->at++;
+        else if (!at_char(r, ']'))
+            return bad(r, "expected ',' or ']'");
     }
     r->at++;
 fail:
@@ -259,8 +262,8 @@ fail:
     return st;
 }
 
-/* Whether YAML 1.1, and so PyYAML, takes the plain text for a string. Dates and times are made of the same characters as
- * numbers. Harmless text may be quoted. */
+/* Whether YAML 1.1, and so PyYAML, takes the plain text for a string. Dates and times are made of the same characters
+ * as numbers. Harmless text may be quoted. */
 static bool is_plain(const char *s)
 {
     static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
@@ -270,8 +273,9 @@ static bool is_plain(const char *s)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!strcasecmp(s, words[i])) return false;
     }
-    return !vt_parse_double(s, strlen(s), &number) && strspn(s, "0123456789_.+-eE") < strlen(s) && strncmp(s, "0x", 2) &&
-           strcasecmp(s, ".inf") && strcasecmp(s, ".nan") && strcasecmp(s, "+.inf");
+    return !vt_parse_double(s, strlen(s), &number) && strspn(s, "0123456789_.+-eE") < strlen(s) &&
+           strncmp(s, "0x", 2) && strncmp(s, "0b", 2) && strcasecmp(s, ".inf") && strcasecmp(s, ".nan") &&
+           strcasecmp(s, "+.inf");
 }
 
 void vt_yaml_string(vt_text *t, const char *s)
@@ -284,10 +288,14 @@ void vt_yaml_string(vt_text *t, const char *s)
     }
     vt_text_add(t, controls ? "\"" : "'");
     for (; *s; s++) {
-        if (!controls && *s == '\'') vt_text_add(t, "''");
-        else if (controls && (*s == '"' || *s == '\\')) vt_text_printf(t, "\\%c", *s);
-        else if ((unsigned char)*s < 0x20 || *s == 0x7F) vt_text_printf(t, "\\x%02X", (unsigned)*s);
-        else vt_text_append(t, s, 1);
+        if (!controls && *s == '\'')
+            vt_text_add(t, "''");
+        else if (controls && (*s == '"' || *s == '\\'))
+            vt_text_printf(t, "\\%c", *s);
+        else if ((unsigned char)*s < 0x20 || *s == 0x7F)
+            vt_text_printf(t, "\\x%02X", (unsigned)*s);
+        else
+            vt_text_append(t, s, 1);
     }
     vt_text_add(t, controls ? "\"" : "'");
 }

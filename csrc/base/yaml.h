@@ -1,7 +1,8 @@
 /* base/yaml.h - the YAML of settings files: one flat mapping, as timm's args.yaml is.
  *
- * Read: `key: value` lines; plain, 'single' and "double" quoted scalars that end on their line; null; flow lists [a, b] and
- * block lists of "- a" lines, of scalars; comments; a leading "---". Anything else is an error that names the line. */
+ * Read: `key: value` lines; plain, 'single' and "double" quoted scalars that end on their line; null; flow lists [a, b]
+ * and block lists of "- a" lines, of scalars; comments; a leading "---". Anything else is an error that names the line.
+ */
 #ifndef VT_BASE_YAML_H
 #define VT_BASE_YAML_H
 
@@ -13,7 +14,7 @@
 
 typedef struct vt_yaml {
     const char *key;
-    const char **items;   /* [count] scalars as text: an unquoted true is "true" */
+    const char **items; /* [count] scalars as text: an unquoted true is "true" */
     int count, line;
     bool is_list, is_null; /* null: nothing, ~, null, {} */
     struct vt_yaml *next;

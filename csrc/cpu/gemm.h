@@ -11,8 +11,8 @@
 #include "base/pool.h"
 
 /* Called for each finished tile of C, once, by the worker that made it: rows row0 .. row0+rows-1, columns col0 ..
- * col0+cols-1; c points to its first element. Tiles are cut anywhere; `cols` is a multiple of the vector length but at the
- * right edge of C. */
+ * col0+cols-1; c points to its first element. Tiles are cut anywhere; `cols` is a multiple of the vector length but at
+ * the right edge of C. */
 typedef void (*vt_gemm_hook)(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc);
 
 typedef struct vt_gemm {
@@ -24,7 +24,7 @@ typedef struct vt_gemm {
     int accumulate;             /* 0: C = A B + bias; 1: C = C + (A B + bias); likewise a_sum */
     const float *bias;          /* [n] or NULL */
     /* Not for vt_gemm_serial: */
-    float *a_sum;               /* [m] or NULL: sum over j of A[i, j], where a_row is 1. With A = dy^T the bias gradient */
+    float *a_sum;               /* [m] or NULL: sum over j of A[i, j], where a_row is 1; for A = dy^T db */
     vt_gemm_hook hook;          /* or NULL */
     void *hook_arg;
 } vt_gemm;

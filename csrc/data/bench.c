@@ -43,7 +43,6 @@ static vt_status encode(jpeg_file *file, const uint8_t *rgb, int width, int heig
         unsigned char *bytes; /* libjpeg's own, from malloc */
         unsigned long size;
     } made = {NULL, 0};
-    vt_status st = VT_OK;
     set_errors(&errors);
     jpeg.err = &errors.base;
     if (setjmp(errors.escape) == 0) {
@@ -64,10 +63,9 @@ static vt_status encode(jpeg_file *file, const uint8_t *rgb, int width, int heig
         file->bytes = vt_alloc_raw(made.size);
         if (file->bytes) memcpy(file->bytes, made.bytes, file->size = made.size);
     }
-    if (!file->bytes) st = vt_fail_memory("JPEG files to measure with");
     jpeg_destroy_compress(&jpeg);
     free(made.bytes);
-    return st;
+    return file->bytes ? VT_OK : vt_fail_memory("JPEG files to measure with");
 }
 
 /* An evaluation transform to the size wanted is just a resize. */

@@ -12,8 +12,8 @@ typedef struct vt_data_bench {
     double share;                   /* the median over rounds of samples' speed / decoding's speed */
 } vt_data_bench;
 
-/* Makes the JPEG files from photographs (PNG or JPEG files), then measures on this thread: each round decodes all of them
- * plainly, then makes a sample of each; medians over the rounds. */
+/* Makes the JPEG files from photographs (PNG or JPEG files), then measures this thread's seconds of CPU: each round decodes all
+ * of them plainly, then makes a sample of each; medians over the rounds. */
 vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int count, const vt_transform *t, int rounds);
 
 #endif

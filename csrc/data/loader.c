@@ -318,7 +318,7 @@ static vt_status allocate(vt_loader *l)
     const vt_transform *t = &l->o.transform;
     size_t b = (size_t)l->o.sampler.micro_batch, n = l->o.sampler.samples;
     l->image_bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
-    size_t slot_bytes = (b * l->image_bytes + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN, ring = (size_t)l->ring;
+    size_t slot_bytes = vt_loader_slot_bytes(&l->o), ring = (size_t)l->ring;
     l->slots = vt_alloc(ring * sizeof *l->slots);
     l->pixels = vt_alloc_raw(ring * slot_bytes);
     l->ints = vt_alloc(ring * 4 * b * sizeof *l->ints);
@@ -352,7 +352,7 @@ vt_status vt_loader_create(vt_loader **out, const vt_dataset *ds, const vt_loade
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
     VT_TRY(check_options(l));
-    l->ring = l->o.prefetch + l->o.micro_end - l->o.micro_begin;
+    l->ring = vt_loader_slots(&l->o);
     l->chunk = l->o.sampler.micro_batch / (4 * (l->o.workers ? l->o.workers : 1));
     l->chunk = l->chunk < 1 ? 1 : l->chunk > MAX_CHUNK ? MAX_CHUNK : l->chunk;
     VT_TRY(allocate(l));

@@ -11,12 +11,14 @@
 #ifndef VT_DATA_LOADER_H
 #define VT_DATA_LOADER_H
 
+#include "base/alloc.h"
 #include "data/dataset.h"
 #include "data/sampler.h"
 #include "data/transform.h"
 
 typedef struct vt_loader vt_loader;
 
+enum { VT_PREFETCH = 3 }; /* of training runs */
 typedef struct vt_loader_options {
     vt_sampler sampler;       /* `samples` is filled in from the data set */
     vt_transform transform;
@@ -28,6 +30,19 @@ typedef struct vt_loader_options {
     int prefetch; /* micro-batches made ahead, beside those of a step that the caller may hold; at least 1 */
     int skip_bad;             /* --bad-images skip */
 } vt_loader_options;
+
+/* The ring, before it is allocated: its slots, and the bytes of one's pixels. */
+static inline int vt_loader_slots(const vt_loader_options *o)
+{
+    return o->prefetch + o->micro_end - o->micro_begin;
+}
+
+static inline size_t vt_loader_slot_bytes(const vt_loader_options *o)
+{
+    const vt_transform *t = &o->transform;
+    size_t bytes = (size_t)o->sampler.micro_batch * (size_t)t->height * (size_t)t->width * (size_t)t->channels;
+    return (bytes + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
+}
 
 typedef struct vt_batch {
     uint8_t *images;   /* [B, H, W, C], VT_ALIGN-aligned; zeros where the label is -1 */

@@ -92,6 +92,7 @@ static vt_status read_png(reader *r)
     if (setjmp(png_jmpbuf(r->png)) == 0) {
         png_set_read_fn(r->png, r, read_bytes);
         png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* image.c limits the product */
+        png_set_chunk_malloc_max(r->png, r->left);                     /* no chunk is longer than its file */
         read_header(r);
         if (r->out) read_pixels(r);
     } else {

@@ -45,8 +45,8 @@ static vt_status adamw_infer(vt_graph *g, vt_node *n)
             VT_EXPECT(vt_is_real(g, n->in[i + k]), "input %d of parameter %d is missing or not %s", k, (i - PARAMS) / 4,
                       vt_dtype_name(g->real));
             VT_EXPECT(k == 1 || n->in[i + k]->memory == VT_STORED, "%s is not in a store", n->in[i + k]->name);
-            VT_EXPECT(vt_tensor_count(n->in[i]) == vt_tensor_count(n->in[i + k]), "%s is %s, %s is %s", n->in[i]->name, VT_SHAPE(n->in[i]),
-                      n->in[i + k]->name, VT_SHAPE(n->in[i + k]));
+            VT_EXPECT(vt_tensor_count(n->in[i]) == vt_tensor_count(n->in[i + k]), "%s is %s, %s is %s",
+                      n->in[i]->name, VT_SHAPE(n->in[i]), n->in[i + k]->name, VT_SHAPE(n->in[i + k]));
         }
     return VT_OK;
 }

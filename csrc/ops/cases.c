@@ -1,11 +1,10 @@
 /* The cases: what is odd, small, or extreme about each op, and how its graph is built. */
-#include "base/philox.h"
 #include "ops/cases.h"
 #include "ops/op.h"
 
 #if VT_REAL == 32
 
-/* ---- what builders are written with --------------------------------------------------------------------------------- */
+/* ---- what builders are written with ---------------------------------------------------------------------------- */
 
 #define DIMS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
 
@@ -25,29 +24,16 @@ static vt_tensor *stored(vt_case_graph *c, const char *name, float centre, float
     return vt_graph_stored(c->g, &c->store, index, trainable);
 }
 
-static vt_tensor *copy(vt_case_graph *c, vt_tensor *t)
-{
-    return t ? vt_add_scaled(c->g, vt_graph_name(c->g, "%s.copy", t->name), 1, t, 0, NULL, NULL) : NULL;
-}
-
 /* A differentiable input of the op, uniform in [-spread, spread). */
 static vt_tensor *param(vt_case_graph *c, const char *name, float spread, int ndim, const int64_t *shape)
 {
-    return copy(c, stored(c, name, 0, spread, true, ndim, shape));
-}
-
-static vt_tensor *input(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
-                        const int64_t *shape)
-{
-    vt_tensor *t = vt_graph_input(c->g, name, dtype, ndim, shape);
-    c->inputs[c->n_inputs++] = (vt_case_input){t, low, high, NULL};
-    return t;
+    return vt_case_copy(c, stored(c, name, 0, spread, true, ndim, shape));
 }
 
 static vt_tensor *given(vt_case_graph *c, const char *name, vt_dtype dtype, const float *values, int ndim,
                         const int64_t *shape)
 {
-    vt_tensor *t = input(c, name, dtype, 0, 0, ndim, shape);
+    vt_tensor *t = vt_case_input_new(c, name, dtype, 0, 0, ndim, shape);
     c->inputs[c->n_inputs - 1].values = values;
     return t;
 }
@@ -59,10 +45,10 @@ static void output(vt_case_graph *c, vt_tensor *t)
 
 static vt_random draws(vt_case_graph *c, int64_t batch)
 {
-    return (vt_random){input(c, "step", VT_I32, 0, 1000, DIMS(1)), input(c, "slots", VT_I32, 0, 1000, DIMS(batch)), 7};
+    return (vt_random){vt_case_input_new(c, "step", VT_I32, 0, 1000, DIMS(1)), vt_case_input_new(c, "slots", VT_I32, 0, 1000, DIMS(batch)), 7};
 }
 
-/* ---- images and tokens ---------------------------------------------------------------------------------------------- */
+/* ---- images and tokens ----------------------------------------------------------------------------------------- */
 
 /* dim: B, H, W, C, patch and stride as yx; value 1: real images */
 static void build_patchify(vt_case_graph *c, const vt_case *s)
@@ -70,7 +56,7 @@ static void build_patchify(vt_case_graph *c, const vt_case *s)
     const int *d = s->dim;
     vt_patchify_attrs a = {d[4] / 10, d[4] % 10, d[5] / 10, d[5] % 10, {0.4f, 0.5f, 0.6f, 0.7f}, {4, 5, 3, 2}};
     vt_dtype dtype = s->value == 1 ? c->g->real : VT_U8;
-    vt_tensor *images = input(c, "images", dtype, s->value == 1 ? -1 : 0, s->value == 1 ? 1 : 256,
+    vt_tensor *images = vt_case_input_new(c, "images", dtype, s->value == 1 ? -1 : 0, s->value == 1 ? 1 : 256,
                               DIMS(d[0], d[1], d[2], d[3]));
     output(c, vt_patchify(c->g, "patchify", images, &a));
 }
@@ -92,7 +78,7 @@ static void build_pool(vt_case_graph *c, const vt_case *s)
     output(c, vt_pool_tokens(c->g, "pool", param(c, "x", 1, DIMS(d[0], d[1], d[2])), d[3], d[4]));
 }
 
-/* ---- linear, normalisation, elementwise ----------------------------------------------------------------------------- */
+/* ---- linear, normalisation, elementwise ------------------------------------------------------------------------ */
 
 /* dim: rows, K, N, with bias, activation behind it; value: how many times the same weight is used */
 static void build_linear(vt_case_graph *c, const vt_case *s)
@@ -121,9 +107,9 @@ static void build_mlp(vt_case_graph *c, const vt_case *s)
 static void build_layernorm(vt_case_graph *c, const vt_case *s)
 {
     const int *d = s->dim;
-    vt_tensor *x = copy(c, stored(c, "x", s->value, 1, true, DIMS(d[0], d[1], d[2])));
+    vt_tensor *x = vt_case_copy(c, stored(c, "x", s->value, 1, true, DIMS(d[0], d[1], d[2])));
     vt_tensor *branch = d[3] ? param(c, "branch", 1, DIMS(d[0], d[1], d[2])) : NULL;
-    vt_tensor *scale = d[4] ? input(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
+    vt_tensor *scale = d[4] ? vt_case_input_new(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     vt_tensor *w = stored(c, "w", 1, 0.5f, true, DIMS(d[2])), *b = param(c, "b", 1, DIMS(d[2]));
     vt_normed n = vt_layernorm(c->g, "norm", x, branch, scale, w, b, 1e-6f);
     if (d[5] != 2) output(c, n.y);
@@ -156,8 +142,9 @@ static void build_drop_path(vt_case_graph *c, const vt_case *s)
 static void build_add(vt_case_graph *c, const vt_case *s)
 {
     const int *d = s->dim;
-    vt_tensor *a = d[2] ? param(c, "a", 1, DIMS(d[0], d[1])) : NULL, *b = d[3] ? param(c, "b", 1, DIMS(d[0], d[1])) : NULL;
-    vt_tensor *scale = d[4] ? input(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
+    vt_tensor *a = d[2] ? param(c, "a", 1, DIMS(d[0], d[1])) : NULL;
+    vt_tensor *b = d[3] ? param(c, "b", 1, DIMS(d[0], d[1])) : NULL;
+    vt_tensor *scale = d[4] ? vt_case_input_new(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     output(c, vt_add_scaled(c->g, "sum", s->value, a, 0.75, b, scale));
 }
 
@@ -166,10 +153,10 @@ static void build_fill(vt_case_graph *c, const vt_case *s)
     output(c, vt_fill(c->g, "fill", s->value));
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------------------------- */
 
-/* dim: B, N, H, D, bias: 0 none, 1 one for all heads, 2 for each head, 3 a mask, 4 a mask of -inf; percent of dropout;
- * value: spread of qkv */
+/* dim: B, N, H, D, bias: 0 none, 1 one for all heads, 2 for each head, 3 a mask, 4 a mask of -inf; percent of
+ * dropout; value: spread of qkv */
 static void build_attention(vt_case_graph *c, const vt_case *s)
 {
     static const float mask[] = {0, -INFINITY, 0, -INFINITY, 0, 0, 0, 0, -INFINITY};
@@ -177,17 +164,17 @@ static void build_attention(vt_case_graph *c, const vt_case *s)
     vt_random random = draws(c, d[0]);
     vt_tensor *qkv = param(c, "qkv", s->value, DIMS(d[0], d[1], 3 * d[2] * d[3])), *bias = NULL;
     if (d[4] == 1 || d[4] == 2) bias = param(c, "bias", 1, DIMS(d[4] == 1 ? 1 : d[2], d[1], d[1]));
-    if (d[4] == 3) bias = input(c, "mask", c->g->real, -3, 3, DIMS(1, d[1], d[1]));
+    if (d[4] == 3) bias = vt_case_input_new(c, "mask", c->g->real, -3, 3, DIMS(1, d[1], d[1]));
     if (d[4] == 4) bias = given(c, "mask", c->g->real, mask, DIMS(1, 3, 3));
     output(c, vt_attention(c->g, "attn", qkv, bias, d[2], (float)d[5] / 100, &random));
 }
 
-/* ---- losses --------------------------------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------------------------- */
 
 /* dim: B, K; value: smoothing */
 static void build_smooth(vt_case_graph *c, const vt_case *s)
 {
-    vt_tensor *labels = input(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
+    vt_tensor *labels = vt_case_input_new(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
     output(c, vt_smooth(c->g, "smooth", labels, s->dim[1], s->value));
 }
 
@@ -195,31 +182,31 @@ static void build_smooth(vt_case_graph *c, const vt_case *s)
 static void build_cross_entropy(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_cross_entropy(c->g, "loss", x, input(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
+    output(c, vt_cross_entropy(c->g, "loss", x, vt_case_input_new(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
 }
 
 static void build_bce(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_bce(c->g, "loss", x, input(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
+    output(c, vt_bce(c->g, "loss", x, vt_case_input_new(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
 }
 
 /* dim: B, K, kind; value: temperature */
 static void build_distill(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "student", 3, DIMS(s->dim[0], s->dim[1]));
-    vt_tensor *t = input(c, "teacher", c->g->real, -3, 3, DIMS(s->dim[0], s->dim[1]));
+    vt_tensor *t = vt_case_input_new(c, "teacher", c->g->real, -3, 3, DIMS(s->dim[0], s->dim[1]));
     output(c, vt_distill(c->g, "loss", x, t, (vt_distill_kind)s->dim[2], s->value));
 }
 
-/* ---- the end of a step ---------------------------------------------------------------------------------------------- */
+/* ---- the end of a step ----------------------------------------------------------------------------------------- */
 
 /* dim: elements of three gradients */
 static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 {
     static const char *const names[] = {"g0", "g1", "g2"};
     vt_tensor *grads[3];
-    for (int i = 0; i < 3; i++) grads[i] = input(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
+    for (int i = 0; i < 3; i++) grads[i] = vt_case_input_new(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
     output(c, vt_grad_norm(c->g, "norm", grads, 3));
 }
 
@@ -227,8 +214,8 @@ static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 static void build_guard(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *flag = stored(c, "flag", (float)s->dim[0], 0, false, DIMS(1));
-    vt_tensor *values[] = {input(c, "fine", c->g->real, 1, 2, DIMS(1)),
-                           input(c, "value", c->g->real, s->value, s->value, DIMS(1))};
+    vt_tensor *values[] = {vt_case_input_new(c, "fine", c->g->real, 1, 2, DIMS(1)),
+                           vt_case_input_new(c, "value", c->g->real, s->value, s->value, DIMS(1))};
     vt_guard(c->g, "guard", flag, values, 2);
 }
 
@@ -240,13 +227,14 @@ static void build_adamw(vt_case_graph *c, const vt_case *s)
 {
     static const char *const names[][4] = {{"p0", "g0", "m0", "v0"}, {"p1", "g1", "m1", "v1"}};
     vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1));
-    vt_tensor *control = given(c, "control", VT_F32, s->value == 1 ? control_clip : control_free, DIMS(VT_CONTROL_COUNT));
-    vt_tensor *step = input(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[2];
+    const float *block = s->value == 1 ? control_clip : control_free;
+    vt_tensor *control = given(c, "control", VT_F32, block, DIMS(VT_CONTROL_COUNT));
+    vt_tensor *step = vt_case_input_new(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[2];
     vt_adamw_param params[2];
     for (int i = 0; i < 2; i++) {
         const char *const *name = names[i];
         int64_t n = s->dim[i];
-        grads[i] = input(c, name[1], c->g->real, -1, 1, DIMS(n));
+        grads[i] = vt_case_input_new(c, name[1], c->g->real, -1, 1, DIMS(n));
         params[i] = (vt_adamw_param){stored(c, name[0], 0, 1, false, DIMS(n)), grads[i],
                                      stored(c, name[2], 0, 0.5f, false, DIMS(n)),
                                      stored(c, name[3], 0.5f, 0.5f, false, DIMS(n)), i == 0};
@@ -265,7 +253,7 @@ static void build_ema(vt_case_graph *c, const vt_case *s)
     vt_ema(c->g, "ema", flag, control, ema, p, 2);
 }
 
-/* ---- the list ------------------------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------------------------- */
 
 const vt_case vt_cases[] = {
     {"patchify", "u8, 3 channels", build_patchify, {2, 6, 9, 3, 23, 23}, 0, false},
@@ -364,50 +352,4 @@ const vt_case vt_cases[] = {
     {"ema", "flag set", build_ema, {3, 2, 1}, 0, false},
 };
 const int vt_case_count = (int)(sizeof vt_cases / sizeof *vt_cases);
-
-/* ---- opening one ---------------------------------------------------------------------------------------------------- */
-
-float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float high)
-{
-    if (low == high || low != low) return low;
-    return low + (high - low) * vt_graph_uniform(vt_mix_key(seed, vt_hash_name(name)), 0, 0, (uint32_t)e);
-}
-
-static void seed_outputs(vt_case_graph *c)
-{
-    static const char *const names[] = {"seed0", "seed1", "seed2", "seed3"};
-    for (int i = 0; i < c->n_out && !c->g->status; i++) {
-        vt_tensor *t = c->out[i];
-        if (!t->wants_grad) continue;
-        c->seeds[c->n_seeds++] = (vt_seed){t, copy(c, input(c, names[i], c->g->real, -1, 1, t->ndim, t->shape))};
-    }
-}
-
-vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient)
-{
-    static const vt_autodiff with = {vt_fill, vt_add, false};
-    *c = (vt_case_graph){0};
-    vt_store_init(&c->store, which->op, real);
-    vt_status st = vt_graph_create(&c->g, real);
-    if (st) goto fail;
-    which->build(c, which);
-    for (int i = 0; i < c->n_out && c->out[i]; i++) c->out[i]->keep = true;
-    VT_TRY(c->g->status);
-    if (!gradient) return VT_OK;
-    seed_outputs(c);
-    VT_TRY(vt_graph_backward_from(c->g, &with, 0, c->g->n_nodes, c->seeds, c->n_seeds, &c->store, c->grad));
-    for (int i = 0; i < c->store.count; i++)
-        if (c->grad[i]) c->grad[i]->keep = true;
-    return VT_OK;
-fail:
-    vt_case_close(c);
-    return st;
-}
-
-void vt_case_close(vt_case_graph *c)
-{
-    vt_graph_destroy(c->g);
-    vt_store_free(&c->store);
-    *c = (vt_case_graph){0};
-}
 #endif

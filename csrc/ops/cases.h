@@ -1,8 +1,9 @@
-/* ops/cases.h - one list of cases for every op: the finite differences, the comparison of fast and device bodies with the
- * specification, and the tests of the graph all walk it.
+/* ops/cases.h - one list of cases for every op: the finite differences, the comparison of fast and device bodies with
+ * the specification, and the tests of the graph all walk it.
  *
- * A case builds a small graph: parameters (entries of its own store), inputs, and outputs. The gradient is taken of the sum
- * of the outputs' elements times given random numbers, so no scalar loss is wanted: each output's gradient is an input. */
+ * A case builds a small graph: parameters (entries of its own store), inputs, and outputs. The gradient is taken of
+ * the sum of the outputs' elements times given random numbers, so no scalar loss is wanted: each output's gradient is
+ * an input. */
 #ifndef VT_OPS_CASES_H
 #define VT_OPS_CASES_H
 
@@ -41,10 +42,15 @@ struct vt_case {
 extern const vt_case vt_cases[];
 extern const int vt_case_count;
 
-/* Builds the case's graph and, where wanted, appends its gradient; nothing is folded or planned. Ops read copies of entries
- * and seeds, so that those that may work in place do. On failure *c is empty. */
+/* Builds the case's graph and, where wanted, appends its gradient; nothing is folded or planned. Ops read copies of
+ * entries and seeds, so that those that may work in place do. On failure *c is empty. */
 vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient);
 void vt_case_close(vt_case_graph *c); /* not the store's slab: its device owns it */
+
+/* What builders are written with: an input with the range of its values, and a workspace copy of a tensor. */
+vt_tensor *vt_case_input_new(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
+                             const int64_t *shape);
+vt_tensor *vt_case_copy(vt_case_graph *c, vt_tensor *t);
 
 /* Element e of a tensor of this name within [low, high), the same for any dtype. */
 float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float high);

@@ -1,5 +1,5 @@
-/* ops/draw.h - random numbers inside the graph: whether element e of a sample is kept. The key is mixed from the seed and
- * the node's name, and gradients carry it, so that a mask is the same wherever and how often it is drawn. */
+/* ops/draw.h - random numbers inside the graph: whether element e of a sample is kept. The key is mixed from the seed
+ * and the node's name, and gradients carry it, so that a mask is the same wherever and how often it is drawn. */
 #ifndef VT_OPS_DRAW_H
 #define VT_OPS_DRAW_H
 

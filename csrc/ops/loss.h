@@ -1,5 +1,5 @@
-/* ops/loss.h - what the losses share: two inputs [B, K], the second without gradient, a mean [1] over the batch; and a
- * gradient node that reads the loss's own gradient, then the two, and may overwrite the first. */
+/* ops/loss.h - what the losses share: two inputs [B, K], the second without gradient, a mean [1] over the batch; and
+ * a gradient node that reads the loss's own gradient, then the two, and may overwrite the first. */
 #ifndef VT_OPS_LOSS_H
 #define VT_OPS_LOSS_H
 

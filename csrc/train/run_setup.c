@@ -136,7 +136,7 @@ vt_status vt_run_open_data(vt_run_parts *r)
     r->loading.micro_end = r->loading.sampler.micros;
     r->loading.epochs = (uint32_t)s->recipe.epochs;
     r->loading.workers = s->data.num_workers < processors ? s->data.num_workers : processors;
-    r->loading.prefetch = 3;
+    r->loading.prefetch = VT_PREFETCH;
     r->loading.skip_bad = s->data.bad_images;
     r->steps_per_epoch = vt_sampler_steps(&r->loading.sampler);
     if (!r->steps_per_epoch)

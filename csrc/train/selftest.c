@@ -22,7 +22,7 @@ typedef struct check {
     side spec, dev;
 } check;
 
-/* ---- data ----------------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------------------------ */
 
 /* Puts value v as element e of an array of this dtype on the device. */
 static void put(vt_device *d, void *data, vt_dtype dtype, int64_t e, double v)
@@ -111,7 +111,7 @@ fail:
     return st;
 }
 
-/* ---- gradients against finite differences --------------------------------------------------------------------------- */
+/* ---- gradients against finite differences ---------------------------------------------------------------------- */
 
 /* The sum of the seeded outputs' elements times the seeds; *size, where wanted: of their absolute values. */
 static double scalar(side *s, double *size)
@@ -130,8 +130,9 @@ static double scalar(side *s, double *size)
     return sum;
 }
 
-/* Five points at a step of 2e-4. Their truncation error, step^4 / 30 times the fifth derivative, is near 1e-16; rounding of
- * the outputs, about 1e-16 of their size over the step, is near 1e-12 of it. 1e-10 leaves room for steep cases. */
+/* Five points at a step of 2e-4. Their truncation error, step^4 / 30 times the fifth derivative, is near 1e-16;
+ * rounding of the outputs, about 1e-16 of their size over the step, is near 1e-12 of it. 1e-10 leaves room for steep
+ * cases. */
 static const double fd_step = 2e-4, fd_tolerance = 1e-10;
 enum { FD_ELEMENTS = 24 }; /* of each tensor, evenly spread */
 
@@ -179,11 +180,12 @@ static vt_status check_gradient(check *c, int entry)
     return VT_OK;
 }
 
-/* ---- the device against the specification --------------------------------------------------------------------------- */
+/* ---- the device against the specification ---------------------------------------------------------------------- */
 
-/* Relative L2 error of a whole tensor. A sum of K fp32 products in random order errs by about sqrt(K) * 6e-8 of its terms, in
- * plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm costs a digit at
- * most on these cases. Where the truth is near zero the terms' size, not theirs, sets the scale: hence the floor. */
+/* Relative L2 error of a whole tensor. A sum of K fp32 products in random order errs by about sqrt(K) * 6e-8 of its
+ * terms, in plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm
+ * costs a digit at most on these cases. Where the truth is near zero the terms' size, not theirs, sets the scale:
+ * hence the floor. */
 static const double device_tolerance = 1e-5, device_floor = 1e-6;
 
 static void add_digest(check *c, const void *data, size_t bytes)
@@ -216,8 +218,9 @@ static vt_status compare(check *c, const char *what, const vt_tensor *t, const v
     add_digest(c, dev, (size_t)n * sizeof(float));
     char shape[96];
     if (share <= 1) return VT_OK;
-    return vt_fail(VT_FAILED, "%s %s %s: relative error %.3g; worst at element %lld: %.9g, should be %.9g", what, t->name,
-                   vt_shape_text(t, shape, sizeof shape), sqrt(error / (size > 0 ? size : 1)), (long long)where, b, a);
+    return vt_fail(VT_FAILED, "%s %s %s: relative error %.3g; worst at element %lld: %.9g, should be %.9g", what,
+                   t->name, vt_shape_text(t, shape, sizeof shape), sqrt(error / (size > 0 ? size : 1)),
+                   (long long)where, b, a);
 }
 
 static vt_status compare_sides(check *c)
@@ -240,7 +243,7 @@ fail:
     return st;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it ------------------------------------------------------------------------------------------------- */
 
 /* The device's graph, with its gradient or, as in evaluation, without: other epilogues, other tensors overwritten. */
 static vt_status run_device(check *c, const vt_case *which, uint64_t seed, bool gradient)

@@ -106,7 +106,8 @@ TEST(a_full_disk_keeps_the_old_file)
     setrlimit(RLIMIT_FSIZE, &small);
     CHECK_OK(vt_writer_open(&w, NAME));
     CHECK_OK(vt_writer_put(&w, block, sizeof block));
-    CHECK_FAILS(vt_writer_put(&w, block, sizeof block), VT_FAILED, NAME ": cannot write: File too large; what was there");
+    CHECK_FAILS(vt_writer_put(&w, block, sizeof block), VT_FAILED,
+                NAME ": cannot write: File too large; what was there");
     vt_writer_abort(&w);
     setrlimit(RLIMIT_FSIZE, &old);
     check_content(NAME, "precious");
@@ -117,7 +118,8 @@ TEST(a_full_disk_keeps_the_old_file)
 TEST(devices_are_written_in_place)
 {
     struct stat info;
-    if (exists("/dev/full")) CHECK_FAILS(vt_file_write("/dev/full", "x", 1), VT_FAILED, "/dev/full: cannot write: No space left");
+    if (exists("/dev/full"))
+        CHECK_FAILS(vt_file_write("/dev/full", "x", 1), VT_FAILED, "/dev/full: cannot write: No space left");
     CHECK_OK(vt_file_write("/dev/null", "x", 1));
     CHECK(stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
 }

@@ -56,15 +56,40 @@ TEST(refuses_what_is_not_json)
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"", "byte 0: the text ends here"}, {"{", "byte 1: the text ends"}, {"{\"a\"}", "byte 4: expected ':'"},
-        {"[1,]", "byte 3: expected a value"}, {"[1 2]", "byte 3: expected ',' or ']'"}, {"{\"a\":1,}", "expected a string"},
-        {"01", "something after"}, {"1.", "ends here"}, {"-", "ends here"}, {"1e", "ends here"}, {"+1", "a value"},
-        {".5", "a value"}, {"1e999", "too large"}, {"nul", "a value"}, {"NaN", "a value"}, {"'a'", "a value"},
-        {"\"\\x\"", "unknown escape"}, {"\"\\u12g4\"", "hexadecimal"}, {"\"\\ud800\"", "surrogate"},
-        {"\"\\ud800\\u0041\"", "surrogate"}, {"\"\\udc00\"", "surrogate"}, {"\"\\u0000\"", "zero byte"},
-        {"\"\n\"", "control"}, {"\"\xFF\"", "UTF-8"}, {"\"\xC0\x80\"", "UTF-8"}, {"\"\xED\xA0\x80\"", "UTF-8"},
-        {"\"\xF4\x90\x80\x80\"", "UTF-8"}, {"\"\xE2\x82\"", "UTF-8"}, {"\"a", "ends here"}, {"\"a\\", "ends here"},
-        {"\"\\\"", "ends here"}, {"\"\\u00\"", "hexadecimal"}, {"{} x", "something after"}, {"tru\"", "a value"},
+        {"", "byte 0: the text ends here"},
+        {"{", "byte 1: the text ends"},
+        {"{\"a\"}", "byte 4: expected ':'"},
+        {"[1,]", "byte 3: expected a value"},
+        {"[1 2]", "byte 3: expected ',' or ']'"},
+        {"{\"a\":1,}", "expected a string"},
+        {"01", "something after"},
+        {"1.", "ends here"},
+        {"-", "ends here"},
+        {"1e", "ends here"},
+        {"+1", "a value"},
+        {".5", "a value"},
+        {"1e999", "too large"},
+        {"nul", "a value"},
+        {"NaN", "a value"},
+        {"'a'", "a value"},
+        {"\"\\x\"", "unknown escape"},
+        {"\"\\u12g4\"", "hexadecimal"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\\udc00\"", "surrogate"},
+        {"\"\\u0000\"", "zero byte"},
+        {"\"\n\"", "control"},
+        {"\"\xFF\"", "UTF-8"},
+        {"\"\xC0\x80\"", "UTF-8"},
+        {"\"\xED\xA0\x80\"", "UTF-8"},
+        {"\"\xF4\x90\x80\x80\"", "UTF-8"},
+        {"\"\xE2\x82\"", "UTF-8"},
+        {"\"a", "ends here"},
+        {"\"a\\", "ends here"},
+        {"\"\\\"", "ends here"},
+        {"\"\\u00\"", "hexadecimal"},
+        {"{} x", "something after"},
+        {"tru\"", "a value"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vt_arena arena = {0};
@@ -156,8 +181,9 @@ TEST(writes)
     vt_json_close(&t, '}');
     vt_text_add(&t, "\n");
     vt_json_int(&t, 2);
-    CHECK_STR(vt_text_str(&t), "{\"a\\\"b\":[0.100000001,7500000000,1e-07,null,null,0.1,0.3333333333333333,"
-                               "-9223372036854775808,true,{}],\"s\":\"\\\\ \\n\\t\\u0001 \xC3\xA9 \xEF\xBF\xBD{\",\"n\":null}\n2");
+    CHECK_STR(vt_text_str(&t),
+              "{\"a\\\"b\":[0.100000001,7500000000,1e-07,null,null,0.1,0.3333333333333333,"
+              "-9223372036854775808,true,{}],\"s\":\"\\\\ \\n\\t\\u0001 \xC3\xA9 \xEF\xBF\xBD{\",\"n\":null}\n2");
     vt_text_free(&t);
 }
 

@@ -9,7 +9,7 @@ enum { TASKS = 100 };
 
 typedef struct job {
     int threads, round;
-    int ran[TASKS];    /* plain ints: ThreadSanitizer sees any task that two workers take, or that is not waited for */
+    int ran[TASKS]; /* plain ints: ThreadSanitizer sees any task that two workers take, or that is not waited for */
     int worker[TASKS];
 } job;
 

@@ -7,11 +7,27 @@ TEST(doubles_as_python_writes_them)
     static const struct {
         double value;
         const char *text;
-    } cases[] = {{0, "0.0"}, {-0.0, "-0.0"}, {5, "5.0"}, {0.0005, "0.0005"}, {1e-4, "0.0001"}, {1e-5, "1e-05"},
-                 {0.99996, "0.99996"}, {123.25, "123.25"}, {1e15, "1000000000000000.0"}, {1e16, "1e+16"},
-                 {1.5e300, "1.5e+300"}, {-2.5e-7, "-2.5e-07"}, {0.1, "0.1"}, {1.0 / 3, "0.3333333333333333"},
-                 {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"}, {100, "100.0"},
-                 {120000.5, "120000.5"}, {INFINITY, "inf"}, {-INFINITY, "-inf"}, {NAN, "nan"}};
+    } cases[] = {{0, "0.0"},
+                 {-0.0, "-0.0"},
+                 {5, "5.0"},
+                 {0.0005, "0.0005"},
+                 {1e-4, "0.0001"},
+                 {1e-5, "1e-05"},
+                 {0.99996, "0.99996"},
+                 {123.25, "123.25"},
+                 {1e15, "1000000000000000.0"},
+                 {1e16, "1e+16"},
+                 {1.5e300, "1.5e+300"},
+                 {-2.5e-7, "-2.5e-07"},
+                 {0.1, "0.1"},
+                 {1.0 / 3, "0.3333333333333333"},
+                 {5e-324, "5e-324"},
+                 {1.7976931348623157e308, "1.7976931348623157e+308"},
+                 {100, "100.0"},
+                 {120000.5, "120000.5"},
+                 {INFINITY, "inf"},
+                 {-INFINITY, "-inf"},
+                 {NAN, "nan"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vt_text t = {0};
         double back;
@@ -25,8 +41,10 @@ TEST(doubles_as_python_writes_them)
 
 TEST(numbers)
 {
-    static const char *const not_double[] = {"", "+", ".", "1e", "1e+", "0x10", " 1", "1 ", "1,5", "infinity", "1e999", "--1"};
-    static const char *const not_int[] = {"", "-", "1.0", "1e3", " 1", "9223372036854775808", "-9223372036854775809", "0x1"};
+    static const char *const not_double[] = {"",   "+",  ".",   "1e",       "1e+",   "0x10",
+                                             " 1", "1 ", "1,5", "infinity", "1e999", "--1"};
+    static const char *const not_int[] = {"",   "-", "1.0", "1e3", " 1", "9223372036854775808", "-9223372036854775809",
+                                          "0x1"};
     double d;
     int64_t i;
     for (size_t k = 0; k < sizeof not_double / sizeof *not_double; k++)
@@ -54,7 +72,8 @@ TEST(grows_and_pads)
 
 TEST(suggests_the_nearest_word)
 {
-    static const char *const words[] = {"batch-size", "epochs", "lr", "deit_tiny_patch16_224", "deit_small_patch16_224"};
+    static const char *const words[] = {"batch-size", "epochs", "lr", "deit_tiny_patch16_224",
+                                        "deit_small_patch16_224"};
     CHECK_STR(vt_suggest("bach-size", words, 5), "batch-size");
     CHECK_STR(vt_suggest("batch_size", words, 5), "batch-size");
     CHECK_STR(vt_suggest("epcohs", words, 5), "epochs");

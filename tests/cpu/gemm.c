@@ -16,7 +16,8 @@ static int find_paths(path *paths)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         paths[n++] = (path){"avx512", &vt_gemm_path_avx512};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) paths[n++] = (path){"avx2", &vt_gemm_path_avx2};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        paths[n++] = (path){"avx2", &vt_gemm_path_avx2};
 #endif
     paths[n++] = (path){"plain", &vt_gemm_path_plain};
     return n;
@@ -151,7 +152,7 @@ static void check(const path *p, const test_case *t, const operands *o, int thre
     }
     const char *form = t->a_by_column ? t->b_by_column ? "TT" : "TN" : t->b_by_column ? "NT" : "NN";
     CHECK_MSG(worst <= tolerance && !unseen && !touched,
-              "%s %s %dx%dx%d, %d threads: error %.3g over %.3g, %d elements not given to the hook once, %d outside touched",
+              "%s %s %dx%dx%d, %d threads: error %.3g over %.3g, hook missed %d elements, %d outside touched",
               p->name, form, t->m, t->n, t->k, threads, worst, tolerance, unseen, touched);
     if (!threads || !t->a_sum || !t->a_by_column) return;
     for (int i = 0; i < t->m; i++) {
@@ -179,7 +180,7 @@ static void check_all_threads(const test_case *t)
             if (i > 1)
                 CHECK_MSG(memcmp(first, o.c.block, o.c.count * sizeof(float)) == 0 &&
                           memcmp(first_sum, o.sum, sizeof(float) * t->m) == 0,
-                          "%s %dx%dx%d: %d threads give other bits than one", paths[p].name, t->m, t->n, t->k, threads[i]);
+                          "%s %dx%dx%d: %d threads give other bits", paths[p].name, t->m, t->n, t->k, threads[i]);
         }
     }
     vt_free(first);

@@ -20,10 +20,19 @@ typedef struct settings {
 } settings;
 
 static const vt_option table[] = {
-    {.name = "batch-size", .aliases = "b", .kind = VT_OPT_INT, VT_FIELD(settings, batch), .min = 1, .max = 65536,
+    {.name = "batch-size",
+     .aliases = "b",
+     .kind = VT_OPT_INT,
+     VT_FIELD(settings, batch),
+     .min = 1,
+     .max = 65536,
      .fallback = "64"},
     {.name = "img-size", .aliases = "input-size", .kind = VT_OPT_SIZE, VT_FIELD(settings, size)},
-    {.name = "steps", .aliases = "some=1,no-steps=0", .kind = VT_OPT_INTS, VT_FIELD(settings, steps), .fallback = "1,2,3"},
+    {.name = "steps",
+     .aliases = "some=1,no-steps=0",
+     .kind = VT_OPT_INTS,
+     VT_FIELD(settings, steps),
+     .fallback = "1,2,3"},
     {.name = "global-pool", .kind = VT_OPT_CHOICE, VT_FIELD(settings, pool), .choices = "token|avg|none"},
     {.name = "seed", .kind = VT_OPT_INT, VT_FIELD(settings, seed), .fallback = "0"},
     {.name = "fit", .kind = VT_OPT_BYTES, VT_FIELD(settings, fit)},
@@ -57,14 +66,16 @@ static vt_status read_arguments(vt_options *o, char *text)
     return vt_options_parse(o, argc, argv);
 }
 
-/* Settings from other than UTF-8 arguments are recorded with U+FFFD, so bytes may change; the count of settings may not. */
+/* Settings from other than UTF-8 arguments are recorded with U+FFFD, so bytes may change; the count of settings may
+ * not. */
 static void check_round_trip(const vt_options *o)
 {
     settings s;
     vt_options again;
     vt_text json = {0}, second = {0}, yaml = {0};
     vt_options_write_json(o, &json);
-    if (vt_options_init(&again, table, &s) != VT_OK || vt_options_resume(&again, vt_text_str(&json), "") != VT_OK) abort();
+    if (vt_options_init(&again, table, &s) != VT_OK || vt_options_resume(&again, vt_text_str(&json), "") != VT_OK)
+        abort();
     vt_options_write_json(&again, &second);
     if (strcmp(vt_text_str(&json), vt_text_str(&second))) abort();
     vt_options_write_yaml(&again, &yaml);

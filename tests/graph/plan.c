@@ -12,8 +12,8 @@ static bool may_overwrite(const vt_node *n, const vt_tensor *in, const vt_tensor
     return false;
 }
 
-/* Executes the plan on paper, without the planner's idea of lives: every byte has an owner, a node's outputs take theirs,
- * and whatever is read, at any time, or kept, at the end, must still own all of its bytes. */
+/* Executes the plan on paper, without the planner's idea of lives: every byte has an owner, a node's outputs take
+ * theirs, and whatever is read, at any time, or kept, at the end, must still own all of its bytes. */
 static int check_by_owners(const vt_graph *g)
 {
     int *owner = calloc(g->workspace_bytes + 1, sizeof *owner), in_place = 0;
@@ -31,7 +31,8 @@ static int check_by_owners(const vt_graph *g)
         for (int k = 0; k < n->n_out; k++) {
             const vt_tensor *t = n->out[k];
             if (!t) continue;
-            CHECK_MSG(t->offset % VT_ALIGN == 0 && t->offset + vt_tensor_bytes(t) <= g->workspace_bytes, "%s", t->name);
+            CHECK_EQ(t->offset % VT_ALIGN, 0);
+            CHECK(t->offset + vt_tensor_bytes(t) <= g->workspace_bytes);
             for (int j = 0; j < n->n_in; j++) {
                 if (!n->in[j] || n->in[j]->memory != VT_WORKSPACE || !overlap(n->in[j], t)) continue;
                 CHECK_MSG(may_overwrite(n, n->in[j], t) && n->in[j]->offset == t->offset, "%s over %s", t->name,

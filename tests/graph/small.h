@@ -1,5 +1,6 @@
-/* tests/graph/small.h - a two-block transformer in a few lines, with everything a graph has to cope with: several readers
- * of one tensor, residuals, drop-path, dropout, epilogues to fold, in-place ops, micro-batches, recomputation. */
+/* tests/graph/small.h - a two-block transformer in a few lines, with everything a graph has to cope with: several
+ * readers of one tensor, residuals, drop-path, dropout, epilogues to fold, in-place ops, micro-batches,
+ * recomputation. */
 #ifndef VT_TESTS_GRAPH_SMALL_H
 #define VT_TESTS_GRAPH_SMALL_H
 
@@ -194,8 +195,10 @@ static double small_at(const small *s, const vt_tensor *t, int64_t k)
     return t->dtype == VT_F64 ? ((const double *)data)[k] : ((const float *)data)[k];
 }
 
-/* Opens and runs both ways; loss and all gradients must agree within `tolerance` of the larger, bit for bit if it is 0. */
-static inline void small_compare(vt_dtype real, const char *path, const small_options *a, const small_options *b, double tolerance)
+/* Opens and runs both ways; loss and all gradients must agree within `tolerance` of the larger, bit for bit if it is
+ * 0. */
+static inline void small_compare(vt_dtype real, const char *path, const small_options *a, const small_options *b,
+                                 double tolerance)
 {
     small x, y;
     CHECK_OK(small_open(&x, real, a, path));

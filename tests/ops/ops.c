@@ -1,5 +1,5 @@
-/* Every op over the case list: gradients against finite differences, each code path of the CPU against the specification,
- * and the same bits for any number of threads. */
+/* Every op over the case list: gradients against finite differences, each code path of the CPU against the
+ * specification, and the same bits for any number of threads. */
 #include "test.h"
 
 #include "base/alloc.h"
@@ -47,9 +47,10 @@ TEST(every_path)
         CHECK_OK(vt_selftest(&o, NULL, seed, note, &three));
         CHECK_EQ(one.count, vt_case_count);
         for (int k = 0; k < one.count && k < three.count; k++)
-            CHECK_MSG(one.digest[k] == three.digest[k], "%s: %s (%s): other bits with 3 threads than with 1", paths[i],
-                      vt_cases[k].op, vt_cases[k].name);
-        printf("     %s: worst gradient %.2g, worst device %.2g of what is allowed\n", paths[i], one.gradient, one.device);
+            CHECK_MSG(one.digest[k] == three.digest[k], "%s: %s (%s): other bits with 3 threads than with 1",
+                      paths[i], vt_cases[k].op, vt_cases[k].name);
+        printf("     %s: worst gradient %.2g, worst device %.2g of what is allowed\n", paths[i], one.gradient,
+               one.device);
     }
 }
 
@@ -84,8 +85,8 @@ TEST(memory_running_out)
             vt_alloc_fail_at(++n, 0);
             st = vt_case_open(&c, &vt_cases[i], VT_F32, true);
             vt_alloc_fail_at(0, 0);
-            CHECK_MSG(st == VT_OK || st == VT_NO_MEMORY, "%s (%s), allocation %ld: %s", vt_cases[i].op, vt_cases[i].name,
-                      n, vt_error());
+            CHECK_MSG(st == VT_OK || st == VT_NO_MEMORY, "%s (%s), allocation %ld: %s", vt_cases[i].op,
+                      vt_cases[i].name, n, vt_error());
             vt_case_close(&c);
             CHECK_EQ(vt_alloc_live(), before);
         } while (st && n < 1000);

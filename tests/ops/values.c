@@ -1,5 +1,5 @@
-/* What the specification computes against what PyTorch does, in fp64: tests/ops/values.py prints the numbers expected here.
- * Each output [n] is summed up as sum of out[i] * cos(i). */
+/* What the specification computes against what PyTorch does, in fp64: tests/ops/values.py prints the numbers expected
+ * here. Each output [n] is summed up as sum of out[i] * cos(i). */
 #include "test.h"
 
 #include "graph/exec.h"
@@ -42,7 +42,8 @@ static void close_lab(lab *l)
 }
 
 /* An input of times * sin(0.7 i + phase) + plus. */
-static vt_tensor *wave(lab *l, const char *name, double times, double phase, double plus, int ndim, const int64_t *shape)
+static vt_tensor *wave(lab *l, const char *name, double times, double phase, double plus, int ndim,
+                       const int64_t *shape)
 {
     vt_tensor *t = vt_graph_input(l->g, name, VT_F64, ndim, shape);
     for (int64_t i = 0; i < vt_tensor_count(t); i++) l->data[l->n][i] = times * wave_at(phase, i) + plus;
@@ -183,7 +184,7 @@ TEST(losses)
     close_lab(&l);
 }
 
-/* ---- three steps of AdamW, clipped, with an EMA --------------------------------------------------------------------- */
+/* ---- three steps of AdamW, clipped, with an EMA ---------------------------------------------------------------- */
 
 enum { P0 = 7, P1 = 3 };
 
@@ -253,17 +254,18 @@ TEST(adamw_and_ema)
     for (int i = 4; i >= 0; i--) vt_store_free(stores[i]);
 }
 
-/* ---- what is random: rates and independence ------------------------------------------------------------------------- */
+/* ---- what is random: rates and independence -------------------------------------------------------------------- */
 
-/* The share of 25600 elements kept is within 4 standard errors of 1 - rate; the kept are divided by it; a slot's mask is its
- * own wherever it stands in the batch, and differs between slots, steps and names. */
+/* The share of 25600 elements kept is within 4 standard errors of 1 - rate; the kept are divided by it; a slot's mask
+ * is its own wherever it stands in the batch, and differs between slots, steps and names. */
 TEST(dropout)
 {
     enum { EACH = 128 };
     lab l;
     open_lab(&l);
     int32_t step = 3, slots[] = {7, 9, 7};
-    vt_random random = {vt_graph_input(l.g, "step", VT_I32, SHAPE(1)), vt_graph_input(l.g, "slots", VT_I32, SHAPE(3)), 1};
+    vt_random random = {vt_graph_input(l.g, "step", VT_I32, SHAPE(1)),
+                        vt_graph_input(l.g, "slots", VT_I32, SHAPE(3)), 1};
     vt_tensor *x = wave(&l, "x", 0, 0, 1, SHAPE(3, EACH));
     vt_tensor *a = vt_dropout(l.g, "a", x, 0.25f, &random), *b = vt_dropout(l.g, "b", x, 0.25f, &random);
     CHECK(vt_dropout(l.g, "c", x, 0, &random) == x);

@@ -59,8 +59,8 @@ soft = F.kl_div(F.log_softmax(logits / T, 1), F.log_softmax(teacher / T, 1), red
 show("distill", soft * (T * T) / logits.numel(), F.cross_entropy(logits, teacher.argmax(1)))
 
 params = [torch.nn.Parameter(wave(0, 7)), torch.nn.Parameter(wave(1, 3))]
-optimizer = torch.optim.AdamW([{"params": params[:1], "weight_decay": 0.0625}, {"params": params[1:], "weight_decay": 0}],
-                              lr=0.03125, betas=(0.9, 0.999), eps=1e-8)
+groups = [{"params": params[:1], "weight_decay": 0.0625}, {"params": params[1:], "weight_decay": 0}]
+optimizer = torch.optim.AdamW(groups, lr=0.03125, betas=(0.9, 0.999), eps=1e-8)
 ema = [p.detach().clone() for p in params]
 norms = []
 for step in range(3):

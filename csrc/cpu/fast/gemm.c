@@ -1,11 +1,11 @@
 #include "cpu/fast/gemm_tile.h"
 
-/* C is cut into even parts, never more than one tile row or vector apart: rows into tiles, tiles into tasks; columns into
- * vectors, vectors into panels, panels into tasks. A task holds its rows of A in the second-level cache while the panels of
- * B pass by, and keeps sums over earlier K-blocks in its worker's scratch. */
+/* C is cut into even parts: rows into tiles, tiles into tasks; columns into vectors, vectors into panels, panels into
+ * tasks. A task's rows of A stay in the second-level cache while the panels of B pass by; sums over earlier K-blocks
+ * are kept in its worker's scratch. */
 enum {
-    BLOCK_K = 1024,             /* rows of a packed panel */
-    SLICE_K = 64,               /* rows of B packed by a task */
+    BLOCK_K = 1024,             /* rows of a packed panel, at most */
+    SLICE_K = 64,               /* rows of B packed by a task, at most */
     TASK_PANELS = 8,            /* panels of a task, at most */
     TASK_FLOPS = 4 << 20,       /* tasks are not cut smaller than about this ... */
     TASKS = 32,                 /* ... nor once there are as many as this */
@@ -23,7 +23,8 @@ static plan make_plan(int m, int n, int k)
     plan p = {.tiles = vt_ceil_div(m, VT_TILE_ROWS), .vecs = vt_ceil_div(n, VT_LANES)};
     p.panels = vt_ceil_div(p.vecs, VT_TILE_VECS);
     p.blocks = k > BLOCK_K ? vt_ceil_div(k, BLOCK_K) : 1;
-    int tiles = p.tiles < VT_TASK_TILES ? p.tiles : VT_TASK_TILES, panels = p.panels < TASK_PANELS ? p.panels : TASK_PANELS;
+    int tiles = p.tiles < VT_TASK_TILES ? p.tiles : VT_TASK_TILES;
+    int panels = p.panels < TASK_PANELS ? p.panels : TASK_PANELS;
     for (;;) {
         p.row_tasks = vt_ceil_div(p.tiles, tiles);
         p.col_tasks = vt_ceil_div(p.panels, panels);
@@ -57,8 +58,8 @@ static size_t packed_b_bytes(const plan *p, int k)
     return round_bytes((size_t)k * p->vecs * VT_LANES);
 }
 
-/* A is read in place, but where its columns are contiguous and such a distance apart that all fall into the same few lines
- * of the first-level cache. */
+/* A is read in place, but where its columns are contiguous and such a distance apart that all fall into the same few
+ * lines of the first-level cache. */
 static size_t packed_a_bytes(const vt_gemm *g, const plan *p)
 {
     return g->a_row == 1 && g->a_col % 1024 == 0 ? round_bytes((size_t)p->rows * p->k) : 0;
@@ -202,7 +203,8 @@ size_t vt_gemm_scratch_serial(const vt_gemm *g)
 void vt_gemm_serial(const vt_gemm *g, void *scratch)
 {
     if (g->m <= 0) return;
-    int tiles = vt_ceil_div(g->m, VT_TILE_ROWS), all = vt_ceil_div(g->n, VT_LANES), panels = vt_ceil_div(all, VT_TILE_VECS);
+    int tiles = vt_ceil_div(g->m, VT_TILE_ROWS), all = vt_ceil_div(g->n, VT_LANES);
+    int panels = vt_ceil_div(all, VT_TILE_VECS);
     vt_tile t = {.a_row = g->a_row, .a_col = g->a_col, .k = g->k, .accumulate = g->accumulate, .ldc = g->ldc};
     for (int panel = 0; panel < panels; panel++) {
         int vec = vt_cut(all, panels, panel), vecs = vt_cut(all, panels, panel + 1) - vec;

@@ -32,7 +32,7 @@ typedef struct vt_tile {
 #define vt_gemm_tiles VT_ISA_NAME(vt_gemm_tiles)
 extern void (*const vt_gemm_tiles[VT_TILE_ROWS][VT_TILE_VECS])(const vt_tile *t);
 
-/* Rows k0 .. k0+k-1 and columns col .. of B into whole vectors, `vecs` a row. Lanes beyond B's last column are anything. */
+/* Rows k0 .. k0+k-1 and columns col .. of B into whole vectors, `vecs` a row; lanes beyond the last one are junk. */
 #define vt_gemm_pack_b VT_ISA_NAME(vt_gemm_pack_b)
 void vt_gemm_pack_b(const vt_gemm *g, int k0, int k, int col, int vecs, float *to);
 

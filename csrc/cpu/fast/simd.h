@@ -1,7 +1,7 @@
 /* cpu/fast/simd.h - one vector type for every instruction set: the fast bodies are written once in its terms.
  *
- * VT_LANES floats: 16 with AVX-512, 8 with AVX2, 4 otherwise (GCC and clang vector extensions, any architecture). a * b + c
- * becomes an FMA where the machine has one. Intrinsics stand here alone, where the extensions have no word for the thing. */
+ * VT_LANES floats: 16 with AVX-512, 8 with AVX2, 4 otherwise (GCC and clang vector extensions, any architecture).
+ * a * b + c becomes an FMA where the machine has one. Intrinsics stand here alone, for what extensions cannot say. */
 #ifndef VT_CPU_FAST_SIMD_H
 #define VT_CPU_FAST_SIMD_H
 
@@ -31,7 +31,7 @@ typedef float vf4 __attribute__((vector_size(16)));
 #define VT_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* ---- memory: no alignment is asked for ------------------------------------------------------------------------------ */
+/* ---- memory: no alignment is asked for --------------------------------------------------------------------------- */
 
 VT_INLINE vf vf_load(const float *p)
 {
@@ -92,7 +92,7 @@ VT_INLINE void vf_store_n(float *p, vf v, int n)
 }
 #endif
 
-/* ---- choosing ------------------------------------------------------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------------------------------------------------- */
 
 VT_INLINE vf vf_select(vi mask, vf a, vf b) /* lanes of mask are all ones (a) or zero (b) */
 {
@@ -137,7 +137,7 @@ VT_INLINE vf vf_max(vf a, vf b)
 }
 #endif
 
-/* ---- across lanes, halves folded onto each other: the order is fixed ------------------------------------------------ */
+/* ---- across lanes, halves folded onto each other: the order is fixed --------------------------------------------- */
 
 #if VT_LANES == 16
 #define VT_HALVES(v, f) \
@@ -173,7 +173,7 @@ VT_INLINE float vf_max_lane(vf v) /* not defined with NaN among the lanes */
     return v[0];
 }
 
-/* ---- transposing ---------------------------------------------------------------------------------------------------- */
+/* ---- transposing ------------------------------------------------------------------------------------------------- */
 
 #if VT_LANES == 16
 #define VT_QUADS(a, b, i, j, k, l) /* four lanes out of each 128 bits of a (0..3) and b (4..7) */ \
@@ -207,8 +207,8 @@ VT_INLINE vf vf_gather_quads(const float *const *rows, ptrdiff_t at, int j) /* r
     return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7);
 #else
     vf4 c = vf4_load(rows[j + 8] + at), d = vf4_load(rows[j + 12] + at);
-    return (vf)_mm512_insertf32x4(
-        _mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512((__m128)a), (__m128)b, 1), (__m128)c, 2), (__m128)d, 3);
+    __m512 v = _mm512_insertf32x4(_mm512_castps128_ps512((__m128)a), (__m128)b, 1);
+    return (vf)_mm512_insertf32x4(_mm512_insertf32x4(v, (__m128)c, 2), (__m128)d, 3);
 #endif
 #endif
 }

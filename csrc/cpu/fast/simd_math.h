@@ -1,6 +1,5 @@
-/* cpu/fast/simd_math.h - exp, the normal distribution and tanh on vectors; errors are relative unless said otherwise.
- *
- * The polynomials are least squares refitted towards equal errors, in double; what they leave is below fp32's rounding. */
+/* cpu/fast/simd_math.h - exp, log, tanh and GELU of vectors. NaN comes out as NaN. Errors are those tests/cpu/simd.c
+ * holds them to. Coefficients: Chebyshev interpolation (exp, log, tanh), Remez's algorithm (GELU), highest power first. */
 #ifndef VT_CPU_FAST_SIMD_MATH_H
 #define VT_CPU_FAST_SIMD_MATH_H
 
@@ -15,58 +14,73 @@ VT_INLINE vf vf_first(vf v, int n, vf rest)
     return vf_select(lane < n, v, rest);
 }
 
-/* exp(x) within 1e-7, for x up to 88 (above it exp(88)); 0 below -87.7, where fp32 has no normal numbers left. NaN stays. */
+VT_INLINE vf vf_polynomial(vf x, const float *c, int n) /* n constant where it is called */
+{
+    vf p = vf_set(c[0]);
+    VT_UNROLL
+    for (int i = 1; i < n; i++) p = p * x + c[i];
+    return p;
+}
+
+/* e^x: 2 ulp; denormal results are rounded gradually, -inf gives 0. */
 VT_INLINE vf vf_exp(vf x)
 {
-    x = vf_min(vf_set(88.0f), vf_max(vf_set(-88.0f), x));
-    vf n = x * 1.44269504f + 12582912.0f; /* its low bits are the exponent */
-    vf power = (vf)(((vu)n + 127u) << 23);
-    n -= 12582912.0f;
-    vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    vf p = 0.00138144671f * r + 0.00836878046f;
-    p = p * r + 0.0416683942f;
-    p = p * r + 0.166665201f;
-    p = p * r + 0.499999934f;
-    return (p * (r * r) + r + 1.0f) * power;
+    static const float c[] = {1.39269266e-3f, 8.36377387e-3f, 4.16665501e-2f, 0.166665734f, 0.5f};
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding it leaves the nearest integer in the low bits */
+    x = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x));
+    vf shifted = x * 1.44269504f + round, whole = shifted - round;
+    vf r = x - whole * 0.693359375f + whole * 2.12194440e-4f; /* ln 2 in two parts, the first exact in few bits */
+    vf e = vf_polynomial(r, c, 5) * (r * r) + r + 1.0f;
+    vi n = (vi)shifted - (vi)vf_set(round), half = n >> 1;  /* two factors, as 2^n may be no fp32 number */
+    return e * (vf)((half + 127) << 23) * (vf)((n - half + 127) << 23);
 }
 
-/* Phi(-|x|), the smaller tail of the normal distribution, within 1e-6; *e is exp(-x^2 / 2). */
-VT_INLINE vf vf_normal_tail(vf x, vf *e)
+/* ln x: 2 ulp; 0 gives -inf, below it NaN. */
+VT_INLINE vf vf_log(vf x)
 {
-    vf t = 1.0f / (vf_abs(x) * 0.23f + 1.0f);
-    *e = vf_exp(x * x * -0.5f);
-    vf p = t * -0.0784212498f + 0.290179288f;
-    p = p * t - 0.277616658f;
-    p = p * t + 0.300854594f;
-    p = p * t - 0.0324643136f;
-    p = p * t + 0.119304847f;
-    p = p * t + 0.0858211743f;
-    p = p * t + 0.0923694694f;
-    p = p * t - 2.71749731e-05f;
-    return p * *e;
+    static const float c[] = {6.97161147e-2f, -0.114797338f, 0.116854199f, -0.124256873f, 0.142490576f,
+                              -0.166678023f,  0.200007157f,  -0.24999997f, 0.333333312f};
+    vi tiny = x < 1.17549435e-38f;
+    vi bits = (vi)vf_select(tiny, x * 8388608.0f, x);
+    vi e = (bits - 0x3F3504F3) >> 23;               /* x = m * 2^e, sqrt(1/2) <= m < sqrt(2) */
+    vf f = (vf)(bits - (e << 23)) - 1.0f, f2 = f * f;
+    vf n = __builtin_convertvector(e - (tiny & 23), vf);
+    vf y = f + (f * f2 * vf_polynomial(f, c, 9) + n * -2.12194440e-4f - 0.5f * f2) + n * 0.693359375f;
+    y = vf_select(x == 0.0f, vf_set(-__builtin_inff()), y);
+    y = vf_select((vi)(x >= 0.0f) & (vi)(x < __builtin_inff()), y, vf_select((vi)(x == __builtin_inff()), x, x - x));
+    return vf_select(x < 0.0f, vf_set(__builtin_nanf("")), y);
 }
 
-VT_INLINE vf vf_gelu(vf x)
-{
-    vf e, tail = vf_normal_tail(x, &e);
-    return x * vf_select(x < 0.0f, tail, 1.0f - tail);
-}
-
-VT_INLINE vf vf_gelu_grad(vf x)
-{
-    vf e, tail = vf_normal_tail(x, &e);
-    return vf_select(x < 0.0f, tail, 1.0f - tail) + x * e * 0.398942280f;
-}
-
+/* 3 ulp. */
 VT_INLINE vf vf_tanh(vf x)
 {
-    vf square = x * x, e = vf_exp(vf_abs(x) * -2.0f), large = (1.0f - e) / (1.0f + e);
-    vf p = square * -0.00570498664f + 0.0206390868f;
-    p = p * square - 0.0537397149f;
-    p = p * square + 0.133314422f;
-    p = p * square - 0.333332819f;
-    vf signed_large = (vf)((vi)large | ((vi)x & INT32_MIN));
-    return vf_select(vf_abs(x) < 0.625f, p * square * x + x, signed_large);
+    static const float c[] = {-6.09671417e-3f, 2.0997179e-2f, -5.38509096e-2f, 0.133327697f, -0.333333289f};
+    vf a = vf_abs(x), s = x * x, e = vf_exp(-2.0f * a);
+    vf large = (vf)((vi)((1.0f - e) / (1.0f + e)) | ((vi)x & INT32_MIN));
+    return vf_select(a < 0.625f, x + x * s * vf_polynomial(s, c, 5), large);
+}
+
+/* GELU(x) = x Phi(x) = max(x, 0) - a (1 - Phi(a)), a = |x|; 1 - Phi is smooth enough for a polynomial: no exp, no division.
+ * Beyond 5.6 a (1 - Phi(a)) is taken as there, 6e-8. Absolute error 2.5e-7 and the rounding of the result. */
+VT_INLINE vf vf_gelu(vf x)
+{
+    static const float c[] = {0.00274159269f, -0.00910153108f, -0.00423487698f, 0.0453379882f, -0.0328547832f,
+                              -0.0778383956f, 0.138471035f, -0.00896041047f, -0.189724477f, 0.218923785f,
+                              -0.028557609f, -0.198131348f, 0.274724465f, -0.198066614f, 0.0868796699f,
+                              -0.022163626f, 0.00255513444f};
+    vf a = vf_min(vf_set(5.6f), vf_abs(x)), t = a * (2.0f / 5.6f) - 1.0f;
+    return vf_max(vf_set(0.0f), x) - a * vf_polynomial(t, c, 17);
+}
+
+/* GELU'(x) = Phi(x) + x phi(x) = 1/2 + x h(x^2), likewise. Absolute error 4e-7. */
+VT_INLINE vf vf_gelu_grad(vf x)
+{
+    static const float c[] = {6.31347639e-3f, -1.48939138e-2f, 4.22103678e-3f, 2.20529413e-3f, 2.90794217e-2f,
+                              -5.43903074e-2f, 4.83918276e-2f, -5.13059289e-2f, 6.77319981e-2f, -7.22451038e-2f,
+                              6.55647136e-2f, -5.73284356e-2f, 5.01058912e-2f, -4.62231407e-2f, 4.86383112e-2f,
+                              -6.16569597e-2f, 0.121998758f};
+    vf a = vf_max(vf_set(-5.8f), vf_min(vf_set(5.8f), x)), t = a * a * (2.0f / (5.8f * 5.8f)) - 1.0f;
+    return a * vf_polynomial(t, c, 17) + 0.5f;
 }
 
 #endif

@@ -1,0 +1,48 @@
+/* tests/data/pixels.h - the images of this folder, and the CRC-32 of pixels. */
+#ifndef VT_TEST_PIXELS_H
+#define VT_TEST_PIXELS_H
+
+#include <zlib.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "data/image.h"
+#include "test.h"
+
+static inline const char *image_path(char path[512], const char *name)
+{
+    snprintf(path, 512, VT_TEST_DATA "/%s", name);
+    return path;
+}
+
+static inline vt_file image_file(const char *name)
+{
+    char path[512];
+    vt_file file;
+    CHECK_OK(vt_file_read(&file, image_path(path, name)));
+    return file;
+}
+
+static inline unsigned pixels_crc(const uint8_t *pixels, size_t n)
+{
+    return (unsigned)crc32(0, pixels, (uInt)n);
+}
+
+static inline unsigned image_crc(const vt_image *image)
+{
+    return pixels_crc(image->data, (size_t)image->width * (size_t)image->height * (size_t)image->channels);
+}
+
+/* A list of this folder, to be read line by line. */
+static inline FILE *open_list(const char *name)
+{
+    char path[512];
+    FILE *list = fopen(image_path(path, name), "r");
+    if (!list) {
+        perror(path);
+        exit(1);
+    }
+    return list;
+}
+
+#endif
