@@ -11,10 +11,12 @@
 static _Atomic long fail_countdown, live_blocks;
 static _Atomic int fail_sticky;
 
-void vt_alloc_fail_at(long n, int sticky)
+long vt_alloc_fail_at(long n, int sticky)
 {
+    long left = fail_sticky && fail_countdown == 1 ? 0 : fail_countdown;
     fail_countdown = n;
     fail_sticky = sticky;
+    return left;
 }
 
 long vt_alloc_live(void)

@@ -33,7 +33,7 @@ static vt_tensor *param(vt_case_graph *c, const char *name, float spread, int nd
 static vt_tensor *given(vt_case_graph *c, const char *name, vt_dtype dtype, const float *values, int ndim,
                         const int64_t *shape)
 {
-    vt_tensor *t = vt_case_input_new(c, name, dtype, 0, 0, ndim, shape);
+    vt_tensor *t = vt_case_feed(c, name, dtype, 0, 0, ndim, shape);
     c->inputs[c->n_inputs - 1].values = values;
     return t;
 }
@@ -45,7 +45,8 @@ static void output(vt_case_graph *c, vt_tensor *t)
 
 static vt_random draws(vt_case_graph *c, int64_t batch)
 {
-    return (vt_random){vt_case_input_new(c, "step", VT_I32, 0, 1000, DIMS(1)), vt_case_input_new(c, "slots", VT_I32, 0, 1000, DIMS(batch)), 7};
+    vt_tensor *step = vt_case_feed(c, "step", VT_I32, 0, 1000, DIMS(1));
+    return (vt_random){step, vt_case_feed(c, "slots", VT_I32, 0, 1000, DIMS(batch)), 7};
 }
 
 /* ---- images and tokens ----------------------------------------------------------------------------------------- */
@@ -56,8 +57,8 @@ static void build_patchify(vt_case_graph *c, const vt_case *s)
     const int *d = s->dim;
     vt_patchify_attrs a = {d[4] / 10, d[4] % 10, d[5] / 10, d[5] % 10, {0.4f, 0.5f, 0.6f, 0.7f}, {4, 5, 3, 2}};
     vt_dtype dtype = s->value == 1 ? c->g->real : VT_U8;
-    vt_tensor *images = vt_case_input_new(c, "images", dtype, s->value == 1 ? -1 : 0, s->value == 1 ? 1 : 256,
-                              DIMS(d[0], d[1], d[2], d[3]));
+    float low = s->value == 1 ? -1 : 0, high = s->value == 1 ? 1 : 256;
+    vt_tensor *images = vt_case_feed(c, "images", dtype, low, high, DIMS(d[0], d[1], d[2], d[3]));
     output(c, vt_patchify(c->g, "patchify", images, &a));
 }
 
@@ -109,7 +110,7 @@ static void build_layernorm(vt_case_graph *c, const vt_case *s)
     const int *d = s->dim;
     vt_tensor *x = vt_case_copy(c, stored(c, "x", s->value, 1, true, DIMS(d[0], d[1], d[2])));
     vt_tensor *branch = d[3] ? param(c, "branch", 1, DIMS(d[0], d[1], d[2])) : NULL;
-    vt_tensor *scale = d[4] ? vt_case_input_new(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
+    vt_tensor *scale = d[4] ? vt_case_feed(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     vt_tensor *w = stored(c, "w", 1, 0.5f, true, DIMS(d[2])), *b = param(c, "b", 1, DIMS(d[2]));
     vt_normed n = vt_layernorm(c->g, "norm", x, branch, scale, w, b, 1e-6f);
     if (d[5] != 2) output(c, n.y);
@@ -144,7 +145,7 @@ static void build_add(vt_case_graph *c, const vt_case *s)
     const int *d = s->dim;
     vt_tensor *a = d[2] ? param(c, "a", 1, DIMS(d[0], d[1])) : NULL;
     vt_tensor *b = d[3] ? param(c, "b", 1, DIMS(d[0], d[1])) : NULL;
-    vt_tensor *scale = d[4] ? vt_case_input_new(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
+    vt_tensor *scale = d[4] ? vt_case_feed(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     output(c, vt_add_scaled(c->g, "sum", s->value, a, 0.75, b, scale));
 }
 
@@ -164,7 +165,7 @@ static void build_attention(vt_case_graph *c, const vt_case *s)
     vt_random random = draws(c, d[0]);
     vt_tensor *qkv = param(c, "qkv", s->value, DIMS(d[0], d[1], 3 * d[2] * d[3])), *bias = NULL;
     if (d[4] == 1 || d[4] == 2) bias = param(c, "bias", 1, DIMS(d[4] == 1 ? 1 : d[2], d[1], d[1]));
-    if (d[4] == 3) bias = vt_case_input_new(c, "mask", c->g->real, -3, 3, DIMS(1, d[1], d[1]));
+    if (d[4] == 3) bias = vt_case_feed(c, "mask", c->g->real, -3, 3, DIMS(1, d[1], d[1]));
     if (d[4] == 4) bias = given(c, "mask", c->g->real, mask, DIMS(1, 3, 3));
     output(c, vt_attention(c->g, "attn", qkv, bias, d[2], (float)d[5] / 100, &random));
 }
@@ -174,7 +175,7 @@ static void build_attention(vt_case_graph *c, const vt_case *s)
 /* dim: B, K; value: smoothing */
 static void build_smooth(vt_case_graph *c, const vt_case *s)
 {
-    vt_tensor *labels = vt_case_input_new(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
+    vt_tensor *labels = vt_case_feed(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
     output(c, vt_smooth(c->g, "smooth", labels, s->dim[1], s->value));
 }
 
@@ -182,20 +183,22 @@ static void build_smooth(vt_case_graph *c, const vt_case *s)
 static void build_cross_entropy(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_cross_entropy(c->g, "loss", x, vt_case_input_new(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
+    vt_tensor *t = vt_case_feed(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]));
+    output(c, vt_cross_entropy(c->g, "loss", x, t));
 }
 
 static void build_bce(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_bce(c->g, "loss", x, vt_case_input_new(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]))));
+    vt_tensor *t = vt_case_feed(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]));
+    output(c, vt_bce(c->g, "loss", x, t));
 }
 
 /* dim: B, K, kind; value: temperature */
 static void build_distill(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "student", 3, DIMS(s->dim[0], s->dim[1]));
-    vt_tensor *t = vt_case_input_new(c, "teacher", c->g->real, -3, 3, DIMS(s->dim[0], s->dim[1]));
+    vt_tensor *t = vt_case_feed(c, "teacher", c->g->real, -3, 3, DIMS(s->dim[0], s->dim[1]));
     output(c, vt_distill(c->g, "loss", x, t, (vt_distill_kind)s->dim[2], s->value));
 }
 
@@ -206,7 +209,8 @@ static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 {
     static const char *const names[] = {"g0", "g1", "g2"};
     vt_tensor *grads[3];
-    for (int i = 0; i < 3; i++) grads[i] = vt_case_input_new(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
+    for (int i = 0; i < 3; i++)
+        grads[i] = vt_case_feed(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
     output(c, vt_grad_norm(c->g, "norm", grads, 3));
 }
 
@@ -214,8 +218,8 @@ static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 static void build_guard(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *flag = stored(c, "flag", (float)s->dim[0], 0, false, DIMS(1));
-    vt_tensor *values[] = {vt_case_input_new(c, "fine", c->g->real, 1, 2, DIMS(1)),
-                           vt_case_input_new(c, "value", c->g->real, s->value, s->value, DIMS(1))};
+    vt_tensor *values[] = {vt_case_feed(c, "fine", c->g->real, 1, 2, DIMS(1)),
+                           vt_case_feed(c, "value", c->g->real, s->value, s->value, DIMS(1))};
     vt_guard(c->g, "guard", flag, values, 2);
 }
 
@@ -229,12 +233,12 @@ static void build_adamw(vt_case_graph *c, const vt_case *s)
     vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1));
     const float *block = s->value == 1 ? control_clip : control_free;
     vt_tensor *control = given(c, "control", VT_F32, block, DIMS(VT_CONTROL_COUNT));
-    vt_tensor *step = vt_case_input_new(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[2];
+    vt_tensor *step = vt_case_feed(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[2];
     vt_adamw_param params[2];
     for (int i = 0; i < 2; i++) {
         const char *const *name = names[i];
         int64_t n = s->dim[i];
-        grads[i] = vt_case_input_new(c, name[1], c->g->real, -1, 1, DIMS(n));
+        grads[i] = vt_case_feed(c, name[1], c->g->real, -1, 1, DIMS(n));
         params[i] = (vt_adamw_param){stored(c, name[0], 0, 1, false, DIMS(n)), grads[i],
                                      stored(c, name[2], 0, 0.5f, false, DIMS(n)),
                                      stored(c, name[3], 0.5f, 0.5f, false, DIMS(n)), i == 0};

@@ -48,8 +48,8 @@ vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bo
 void vt_case_close(vt_case_graph *c); /* not the store's slab: its device owns it */
 
 /* What builders are written with: an input with the range of its values, and a workspace copy of a tensor. */
-vt_tensor *vt_case_input_new(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
-                             const int64_t *shape);
+vt_tensor *vt_case_feed(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
+                        const int64_t *shape);
 vt_tensor *vt_case_copy(vt_case_graph *c, vt_tensor *t);
 
 /* Element e of a tensor of this name within [low, high), the same for any dtype. */

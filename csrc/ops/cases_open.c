@@ -11,8 +11,8 @@ float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float
     return low + (high - low) * vt_graph_uniform(vt_mix_key(seed, vt_hash_name(name)), 0, 0, (uint32_t)e);
 }
 
-vt_tensor *vt_case_input_new(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
-                             const int64_t *shape)
+vt_tensor *vt_case_feed(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
+                        const int64_t *shape)
 {
     vt_tensor *t = vt_graph_input(c->g, name, dtype, ndim, shape);
     c->inputs[c->n_inputs++] = (vt_case_input){t, low, high, NULL};
@@ -30,7 +30,7 @@ static void seed_outputs(vt_case_graph *c)
     for (int i = 0; i < c->n_out && !c->g->status; i++) {
         vt_tensor *t = c->out[i];
         if (!t->wants_grad) continue;
-        vt_tensor *seed = vt_case_input_new(c, names[i], c->g->real, -1, 1, t->ndim, t->shape);
+        vt_tensor *seed = vt_case_feed(c, names[i], c->g->real, -1, 1, t->ndim, t->shape);
         c->seeds[c->n_seeds++] = (vt_seed){t, vt_case_copy(c, seed)};
     }
 }

@@ -81,6 +81,7 @@ static vt_status settle_preset(vt_run_parts *r)
     int side = r->config.img_height < r->config.img_width ? r->config.img_width : r->config.img_height;
     vt_status st = vt_recipe_preset(r->options, r->settings, vt_dataset_count(r->train), vt_sampler_steps(&sampler), side,
                                     &report);
+    if (st == VT_OK) st = vt_text_status(&report);
     if (st == VT_OK) say(r, vt_text_str(&report));
     vt_text_free(&report);
     return st;
@@ -158,6 +159,7 @@ static vt_status finetune(vt_run_parts *r)
     st = vt_weights_finetune(&r->model->params, r->model->device, &f, 1 + c->distilled,
                              (c->img_height - c->patch_size) / stride + 1, (c->img_width - c->patch_size) / stride + 1,
                              &report);
+    if (st == VT_OK) st = vt_text_status(&report);
     if (st == VT_OK) say(r, vt_text_str(&report));
     vt_text_free(&report);
     vt_safetensors_close(&f);

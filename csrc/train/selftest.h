@@ -16,7 +16,7 @@ typedef struct vt_selftest_result {
 } vt_selftest_result;
 typedef void (*vt_selftest_report)(void *arg, const vt_selftest_result *result);
 
-/* Runs the cases of op `filter` (NULL: all) with data drawn from `seed`. VT_FAILED, with their number, if any failed. */
+/* Runs the cases of op `filter` (NULL: all) with data drawn from `seed`. VT_FAILED, with their number, if any fail. */
 vt_status vt_selftest(const vt_device_options *device, const char *filter, uint64_t seed, vt_selftest_report report,
                       void *arg);
 
