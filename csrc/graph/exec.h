@@ -29,6 +29,9 @@ size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
 void vt_exec_bind(vt_exec *exec, const char *input, const void *data);
 vt_status vt_exec_run(vt_exec *exec);
 
+/* From now on each run adds the seconds of node i, told by `clock`, to seconds[i] [n_nodes]; NULL: no more. */
+void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
+
 /* As vt_exec_run, looking at each output: stops at the first that is not finite and names op and tensor in a failure. */
 vt_status vt_exec_run_checked(vt_exec *exec);
 

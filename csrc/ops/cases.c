@@ -112,7 +112,8 @@ static void build_layernorm(vt_case_graph *c, const vt_case *s)
     vt_tensor *branch = d[3] ? param(c, "branch", 1, DIMS(d[0], d[1], d[2])) : NULL;
     vt_tensor *scale = d[4] ? vt_case_feed(c, "scale", c->g->real, 0, 2, DIMS(d[0])) : NULL;
     vt_tensor *w = stored(c, "w", 1, 0.5f, true, DIMS(d[2])), *b = param(c, "b", 1, DIMS(d[2]));
-    vt_normed n = vt_layernorm(c->g, "norm", x, branch, scale, w, b, 1e-6f);
+    float eps = d[2] == 1 ? 1 : 1e-6f; /* one column's variance is 0: 1 / sqrt(eps) would multiply every rounding */
+    vt_normed n = vt_layernorm(c->g, "norm", x, branch, scale, w, b, eps);
     if (d[5] != 2) output(c, n.y);
     if (d[5] != 0) output(c, n.sum);
 }

@@ -160,6 +160,15 @@ static vt_status split_workspace(vt_ledger *l, const vt_graph *g)
 
 /* --- the ledger --- */
 
+/* From the second micro-batch of each lane on, each takes what the one before it took: these need not be planned. */
+static void leave_away_repeats(vt_train_options *o)
+{
+    int lanes = vt_step_lanes(o->micro_batches, o->lanes);
+    if (o->micro_batches <= 2 * lanes) return;
+    o->micro_batches = 2 * lanes;
+    o->lanes = lanes;
+}
+
 vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_train_options *o, const vt_device *device,
                          const vt_loader_options *loading)
 {
@@ -168,16 +177,21 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     vt_stores stores = {0};
     vt_step_config config;
     vt_step step = {0};
+    vt_train_options planned = *o;
+    leave_away_repeats(&planned);
+    double repeats = (double)o->micro_batches / planned.micro_batches;
     *l = (vt_ledger){.images = (int64_t)o->batch_size * o->micro_batches};
     vt_store_init(&params, "param", VT_F32);
     VT_TRY(vt_model_declare(&params, model));
     VT_TRY(vt_stores_create(&stores, &params));
-    VT_TRY(vt_trainer_config(&config, model, o));
+    VT_TRY(vt_trainer_config(&config, model, &planned));
     VT_TRY(vt_step_build(&step, &config, &stores, 0));
     VT_TRY(vt_graph_flops(step.graph, &l->flops_step, &l->flops_recomputed));
     VT_TRY(forward_flops(&l->flops_forward, model, &params, o->batch_size));
     VT_TRY(split_workspace(l, step.graph));
     l->flops_forward *= o->micro_batches;
+    l->flops_step *= repeats;
+    l->flops_recomputed *= repeats;
     l->parameters = vt_store_parameters(&params);
     l->bytes[VT_BYTES_PARAMETERS] = vt_store_bytes(&params);
     l->bytes[VT_BYTES_OPTIMIZER] = vt_store_bytes(&stores.exp_avg) + vt_store_bytes(&stores.exp_avg_sq);

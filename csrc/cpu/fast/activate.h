@@ -28,12 +28,20 @@ VT_INLINE vf vf_activate_grad(vt_activation_kind kind, vf x)
     }
 }
 
-/* y = f(x) over n elements; y may be x. */
-VT_INLINE void vt_activate_as(vt_activation_kind kind, float *y, const float *x, int64_t n)
+/* y = f(x) over n elements; y may be x. x is copied to `copy` where that is not NULL. */
+VT_INLINE void vt_activate_as(vt_activation_kind kind, float *y, const float *x, float *copy, int64_t n)
 {
     int64_t i = 0;
-    for (; i + VT_LANES <= n; i += VT_LANES) vf_store(y + i, vf_activate(kind, vf_load(x + i)));
-    if (i < n) vf_store_n(y + i, vf_activate(kind, vf_load_n(x + i, (int)(n - i))), (int)(n - i));
+    for (; i + VT_LANES <= n; i += VT_LANES) {
+        vf v = vf_load(x + i);
+        if (copy) vf_store(copy + i, v);
+        vf_store(y + i, vf_activate(kind, v));
+    }
+    if (i == n) return;
+    int left = (int)(n - i);
+    vf v = vf_load_n(x + i, left);
+    if (copy) vf_store_n(copy + i, v, left);
+    vf_store_n(y + i, vf_activate(kind, v), left);
 }
 
 /* dx = dy * f'(x); dx may be dy. */

@@ -8,7 +8,7 @@ static void activate_piece(void *arg, int task, int worker)
     int64_t n = vt_piece_count(vt_tensor_count(r->node->in[0]), task), at = (int64_t)task * VT_PIECE;
     const float *x = (const float *)r->in[0] + at;
     float *y = (float *)r->out[0] + at;
-#define CALL(k) vt_activate_as(k, y, x, n)
+#define CALL(k) vt_activate_as(k, y, x, NULL, n)
     VT_FOR_KIND(kind, CALL)
 #undef CALL
 }

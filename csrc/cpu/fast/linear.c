@@ -49,14 +49,24 @@ typedef struct epilogue {
     vt_activation_kind kind;
     float *pre;          /* linear: written, or NULL; linear_dx: read */
     ptrdiff_t row;       /* of pre */
+    int rows;
 } epilogue;
+
+/* The next tile is most often the one below. Its rows lie apart, which the hardware does not foresee. */
+VT_INLINE void prefetch_below(const epilogue *e, int row0, int col0, int rows, int cols, const int write)
+{
+    int end = row0 + 2 * rows < e->rows ? row0 + 2 * rows : e->rows;
+    for (int i = row0 + rows; i < end; i++)
+        for (int k = 0; k < cols; k += 16) __builtin_prefetch(e->pre + i * e->row + col0 + k, write);
+}
 
 static void activate_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
+    if (e->pre) prefetch_below(e, row0, col0, rows, cols, 1);
     for (int i = 0; i < rows; i++, c += ldc) {
-        if (e->pre) memcpy(e->pre + (row0 + i) * e->row + col0, c, (size_t)cols * sizeof *c);
-#define CALL(k) vt_activate_as(k, c, c, cols)
+        float *pre = e->pre ? e->pre + (row0 + i) * e->row + col0 : NULL;
+#define CALL(k) vt_activate_as(k, c, c, pre, cols)
         VT_FOR_KIND(e->kind, CALL)
 #undef CALL
     }
@@ -65,6 +75,7 @@ static void activate_tile(void *arg, int row0, int col0, int rows, int cols, flo
 static void grad_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
+    prefetch_below(e, row0, col0, rows, cols, 0);
     for (int i = 0; i < rows; i++, c += ldc) {
         const float *pre = e->pre + (row0 + i) * e->row + col0;
 #define CALL(k) vt_activate_grad_as(k, c, c, pre, cols)
@@ -78,7 +89,7 @@ static void grad_tile(void *arg, int row0, int col0, int rows, int cols, float *
 VT_FAST_BODY(linear)
 {
     vt_gemm g = linear_gemm(r->node);
-    epilogue e = {((const vt_linear_attrs *)r->node->attrs)->activation, r->out[1], g.ldc};
+    epilogue e = {((const vt_linear_attrs *)r->node->attrs)->activation, r->out[1], g.ldc, g.m};
     g.a = r->in[0];
     g.b = r->in[1];
     g.bias = r->in[2];
@@ -93,7 +104,7 @@ VT_FAST_BODY(linear)
 VT_FAST_BODY(linear_dx)
 {
     vt_gemm g = dx_gemm(r->node);
-    epilogue e = {((const vt_linear_attrs *)r->node->attrs)->activation, r->in[2], g.ldc};
+    epilogue e = {((const vt_linear_attrs *)r->node->attrs)->activation, r->in[2], g.ldc, g.m};
     g.a = r->in[0];
     g.b = r->in[1];
     g.c = r->out[0];
