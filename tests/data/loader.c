@@ -1,103 +1,8 @@
 #define _XOPEN_SOURCE 700 /* fixture.h */
 #include "data/loader.h"
 
-#include <png.h>
-
 #include "base/alloc.h"
-#include "data/fixture.h"
-
-enum { SIDE = 12 };
-
-static vt_transform transform_for(int train)
-{
-    vt_transform t = vt_transform_default(SIDE, SIDE, 3, train);
-    t.crop_pct = 1; /* an image of this size comes out as it is */
-    return t;
-}
-
-static vt_loader_options options_for(int train, int micro_batch, int micros)
-{
-    vt_loader_options o = {
-        .sampler = {.seed = 9, .train = train, .repeats = 1, .micro_batch = micro_batch, .micros = micros},
-        .transform = transform_for(train),
-        .micro_end = micros,
-        .epochs = train ? 3 : 1,
-        .prefetch = 2};
-    return o;
-}
-
-static void put_png(const fixture *f, const char *name, uint32_t seed, unsigned w, unsigned h)
-{
-    char path[512];
-    uint8_t pixels[64 * 64 * 3];
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = w, .height = h, .format = PNG_FORMAT_RGB};
-    for (size_t k = 0; k < (size_t)w * h * 3; k++) pixels[k] = test_pixel(seed, k);
-    put(f, name, "", 0); /* makes the folders */
-    fixture_path(f, path, "%s", name);
-    CHECK(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
-}
-
-/* 3 classes of 13 images each; those whose number is in `bad` are no images. */
-static fixture folders(uint64_t bad)
-{
-    fixture f = fixture_new("loader");
-    for (unsigned i = 0; i < 39; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "train/c%u/%02u.png", i / 13, i);
-        if (bad >> i & 1) put(&f, name, "\x89PNG\r\n\x1a\n", 8);
-        else put_png(&f, name, i, 10 + i, 40 - i);
-    }
-    return f;
-}
-
-static vt_dataset *open_set(const fixture *f, vt_split split)
-{
-    vt_dataset *ds = NULL;
-    CHECK_OK(vt_dataset_open(&ds, f->dir, split, &(vt_dataset_options){.in_chans = 3}));
-    if (!ds) exit(1);
-    return ds;
-}
-
-static uint64_t mix(uint64_t h, const void *bytes, size_t n)
-{
-    for (const uint8_t *p = bytes; n; n--) h = (h ^ *p++) * 0x100000001B3ull;
-    return h;
-}
-
-/* Everything the caller can see of a batch. */
-static uint64_t hash_batch(const vt_batch *b, int size)
-{
-    uint64_t h = mix(1, b->images, (size_t)size * SIDE * SIDE * 3);
-    h = mix(h, b->labels, (size_t)size * 4);
-    h = mix(h, b->samples, (size_t)size * 4);
-    h = mix(h, b->repeats, (size_t)size * 4);
-    h = mix(h, b->slots, (size_t)size * 4);
-    int64_t place[] = {b->valid, b->epoch, b->step, b->micro};
-    return mix(h, place, sizeof place);
-}
-
-/* Runs a loader to its end; returns the number of batches and their hashes. */
-static int drain(const vt_dataset *ds, const vt_loader_options *o, uint64_t *hashes)
-{
-    vt_loader *l;
-    const vt_batch *b;
-    int n = 0;
-    CHECK_OK(vt_loader_create(&l, ds, o));
-    if (!l) return 0;
-    for (;;) {
-        vt_status st = vt_loader_next(l, &b);
-        CHECK_OK(st);
-        if (st != VT_OK || !b) break;
-        CHECK_EQ((uintptr_t)b->images % VT_ALIGN, 0u);
-        hashes[n++] = hash_batch(b, o->sampler.micro_batch);
-        vt_loader_release(l, b);
-    }
-    CHECK_OK(vt_loader_next(l, &b));
-    CHECK(!b);
-    CHECK(vt_loader_waited(l) > 0);
-    vt_loader_destroy(l);
-    return n;
-}
+#include "data/batches.h"
 
 /* --- the same batches for any number of workers, start and share of the micro-batches --- */
 
@@ -238,87 +143,6 @@ TEST(evaluation)
     fixture_remove(&f);
 }
 
-/* --- bad images --- */
-
-TEST(bad_image_stops)
-{
-    fixture f = folders(1ull << 21 | 1ull << 20 | 1ull << 22 | 1ull << 30); /* the first of them is named */
-    vt_dataset *ds = open_set(&f, VT_SPLIT_TRAIN);
-    for (int workers = 0; workers < 8; workers += 7) {
-        vt_loader_options o = options_for(0, 5, 1);
-        o.workers = workers;
-        vt_loader *l;
-        const vt_batch *b;
-        CHECK_OK(vt_loader_create(&l, ds, &o));
-        for (int i = 0; i < 4; i++) { /* the four before are whole */
-            CHECK_OK(vt_loader_next(l, &b));
-            CHECK(b && b->valid == 5);
-            if (b) vt_loader_release(l, b);
-        }
-        for (int again = 0; again < 2; again++) {
-            CHECK_FAILS(vt_loader_next(l, &b), VT_INVALID, "/train/c1/20.png: ");
-            CHECK(!b && strstr(vt_error(), "--bad-images skip"));
-        }
-        vt_loader_destroy(l);
-    }
-    vt_dataset_close(ds);
-    fixture_remove(&f);
-}
-
-TEST(bad_image_skipped)
-{
-    fixture f = folders(1ull << 20 | 1ull << 21 | 1ull << 38);
-    vt_dataset *ds = open_set(&f, VT_SPLIT_TRAIN);
-    for (int workers = 0; workers < 8; workers += 7) {
-        for (int train = 0; train < 2; train++) {
-            vt_loader_options o = options_for(train, 39, 1);
-            o.workers = workers;
-            o.skip_bad = 1;
-            o.epochs = 1;
-            vt_loader *l;
-            const vt_batch *b;
-            int times[39] = {0};
-            CHECK_OK(vt_loader_create(&l, ds, &o));
-            CHECK_OK(vt_loader_next(l, &b));
-            if (!b) exit(1);
-            CHECK_EQ(b->valid, train ? 39 : 36);
-            for (int i = 0; i < 39; i++) {
-                times[b->samples[i]] += b->labels[i] >= 0;
-                CHECK(b->labels[i] < 0 || b->labels[i] == (int)(b->samples[i] / 13));
-            }
-            for (int i = 0; i < 39; i++) {
-                int bad = i == 20 || i == 21 || i == 38;
-                CHECK_EQ(vt_loader_is_bad(l, (uint32_t)i), bad);
-                CHECK_EQ(times[i], bad       ? 0
-                                   : !train  ? 1
-                                   : i == 22 ? 3
-                                   : i == 0  ? 2
-                                             : 1); /* the next good one stands in */
-            }
-            CHECK_EQ(vt_loader_bad_count(l), 3u);
-            vt_loader_destroy(l);
-        }
-    }
-    vt_dataset_close(ds);
-    fixture_remove(&f);
-}
-
-TEST(all_bad)
-{
-    fixture f = folders(~0ull);
-    vt_dataset *ds = open_set(&f, VT_SPLIT_TRAIN);
-    vt_loader_options o = options_for(1, 4, 1);
-    vt_loader *l;
-    const vt_batch *b;
-    o.skip_bad = 1;
-    o.workers = 2;
-    CHECK_OK(vt_loader_create(&l, ds, &o));
-    CHECK_FAILS(vt_loader_next(l, &b), VT_INVALID, "not one of the 39 images can be read");
-    vt_loader_destroy(l);
-    vt_dataset_close(ds);
-    fixture_remove(&f);
-}
-
 /* --- the caller's side --- */
 
 TEST(bad_options)
@@ -433,9 +257,6 @@ int main(void)
     RUN(same_batches_with_bad_images);
     RUN(pixels_by_key);
     RUN(evaluation);
-    RUN(bad_image_stops);
-    RUN(bad_image_skipped);
-    RUN(all_bad);
     RUN(bad_options);
     RUN(holding);
     RUN(stopping_early);

@@ -11,7 +11,7 @@
 
 static inline const char *image_path(char path[512], const char *name)
 {
-    snprintf(path, 512, VT_TEST_DATA "/%s", name);
+    CHECK_MSG(snprintf(path, 512, VT_TEST_DATA "/%s", name) < 512, "%s: the path is too long", name);
     return path;
 }
 
