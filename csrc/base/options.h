@@ -25,7 +25,7 @@
 /* And the type of the field. */
 typedef enum vt_option_kind {
     VT_OPT_END,     /* the row after the last */
-    VT_OPT_FLAG,    /* bool: --name, --no-name, --name=false */
+    VT_OPT_FLAG,    /* bool: --name, --no-name, --name=false, --name false */
     VT_OPT_INT,     /* int or int64_t */
     VT_OPT_FLOAT,   /* double */
     VT_OPT_STRING,  /* const char *; NULL: not given */

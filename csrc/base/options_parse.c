@@ -20,6 +20,12 @@ static bool at_value(const arguments *a)
     return a->at < a->count && !is_flag(a->items[a->at]);
 }
 
+/* "--qkv-bias false", as scripts write it. */
+static bool at_truth(const arguments *a)
+{
+    return a->at < a->count && (!strcmp(a->items[a->at], "true") || !strcmp(a->items[a->at], "false"));
+}
+
 /* The value that follows a flag: one argument, or as many as a list wants. */
 static vt_status take_values(vt_options *o, int i, arguments *a)
 {
@@ -45,7 +51,10 @@ static vt_status take_flag(vt_options *o, int i, const vt_option_names *found, c
         return vt_options_assign_text(o, i, found->implied, found->implied_size, VT_FROM_FLAG);
     }
     if (value) return vt_options_assign_text(o, i, value, strlen(value), VT_FROM_FLAG);
-    if (o->table[i].kind == VT_OPT_FLAG) return vt_options_assign_text(o, i, "true", 4, VT_FROM_FLAG);
+    if (o->table[i].kind == VT_OPT_FLAG) {
+        const char *word = at_truth(a) ? a->items[a->at++] : "true";
+        return vt_options_assign_text(o, i, word, strlen(word), VT_FROM_FLAG);
+    }
     return take_values(o, i, a);
 }
 
