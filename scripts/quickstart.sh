@@ -40,7 +40,7 @@ build() {
 train() {
     echo "quickstart: training deit_micro for $epochs epochs on Fashion-MNIST"
     build/vitc train --model deit_micro --data-path "$data" --output_dir "$run" --overwrite --device cpu --in-chans 1 \
-        --epochs "$epochs" --batch-size 128 --lr 2e-3 --unscale-lr
+        --epochs "$epochs" --batch-size 128 --lr 2e-3 --unscale-lr --scale 1 1 --ratio 1 1
     # Ctrl-C ends training in good order, with status 0.
     if [ "$(grep -c '"train_seconds"' "$run/log.txt")" -ne "$epochs" ]; then
         echo "quickstart: training ended before $epochs epochs" >&2

@@ -1,6 +1,7 @@
 /* vitc: finds the subcommand, parses its flags, and turns a status into a line on stderr and an exit status. */
 #include "command.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -56,6 +57,7 @@ static vt_status run(const vt_command *c, int argc, const char *const *argv)
 int main(int argc, char **argv)
 {
     const char *names[COMMANDS], *name = argc > 1 ? argv[1] : NULL;
+    signal(SIGXFSZ, SIG_IGN); /* a file over `ulimit -f` is a failed write with a message */
     if (!name || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         list_commands(name ? stdout : stderr);
         return name ? 0 : 2;

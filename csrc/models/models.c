@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define VT_MODEL(name, family, ...) extern const vt_family vt_family_##family;
 #include "models/models.def"
 #undef VT_MODEL
@@ -31,12 +33,21 @@ const char *vt_model_name(int i)
     return i >= 0 && i < MODEL_COUNT ? models[i].name : NULL;
 }
 
+static vt_status unknown(const char *name)
+{
+    const char *names[MODEL_COUNT];
+    for (int i = 0; i < MODEL_COUNT; i++) names[i] = models[i].name;
+    const char *near = vt_suggest(name, names, MODEL_COUNT);
+    return vt_fail(VT_INVALID, "--model %s: no such model%s%s; `vitc models` lists them", name,
+                   near ? ": did you mean " : "", near ? near : "");
+}
+
 vt_status vt_model_find(vt_model_config *config, const char *name)
 {
     const struct model *m = NULL;
     for (int i = 0; i < MODEL_COUNT && !m; i++)
         if (strcmp(models[i].name, name) == 0) m = &models[i];
-    if (!m) return vt_fail(VT_INVALID, "--model %s: no such model; `vitc models` lists them", name);
+    if (!m) return unknown(name);
     const vt_model_config *d = &m->differs;
     *config = m->family->defaults;
     snprintf(config->name, sizeof config->name, "%s", name);

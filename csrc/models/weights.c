@@ -73,14 +73,14 @@ static const vt_safetensor *find(const vt_safetensors *f, const char *prefix, co
     return vt_safetensors_find(f, full);
 }
 
-static vt_status mismatch(const vt_safetensors *f, const vt_entry *e, const vt_safetensor *t)
+static vt_status mismatch(const vt_safetensors *f, const vt_entry *e, const vt_safetensor *t, const char *what_to_do)
 {
     int64_t shape[VT_MAX_DIMS];
     char has[96], wants[96];
     vt_entry_file_shape(e, shape);
-    return vt_fail(VT_INVALID, "%s: tensor %s is %s, the model wants %s: use the flags the weights were made with, or "
-                   "--finetune", f->path, t->name, shape_text(t->shape, t->ndim, has, sizeof has),
-                   shape_text(shape, e->ndim, wants, sizeof wants));
+    return vt_fail(VT_INVALID, "%s: tensor %s is %s, the model wants %s: %s", f->path, t->name,
+                   shape_text(t->shape, t->ndim, has, sizeof has), shape_text(shape, e->ndim, wants, sizeof wants),
+                   what_to_do);
 }
 
 static vt_status check_extra(const vt_store *s, const vt_safetensors *f, const char *const *allowed)
@@ -110,7 +110,7 @@ vt_status vt_weights_load(const vt_store *s, vt_device *d, const vt_safetensors 
             goto fail;
         }
         if (!same_shape(e, t)) {
-            st = mismatch(f, e, t);
+            st = mismatch(f, e, t, "use the flags the weights were made with, or train with --finetune");
             goto fail;
         }
     }
@@ -158,7 +158,7 @@ static vt_status finetune_positions(const vt_store *s, vt_device *d, const vt_sa
     const vt_entry *e = &s->entries[entry];
     int old = t->ndim == 3 ? (int)lround(sqrt((double)(t->shape[1] - extra))) : 0;
     if (t->ndim != 3 || t->shape[2] != e->shape[2] || old < 1 || (int64_t)old * old + extra != t->shape[1])
-        return mismatch(f, e, t);
+        return mismatch(f, e, t, "only a square grid of the same width can be resized");
     int64_t width = e->shape[2], head = extra * width;
     float *in = vt_alloc_raw((size_t)t->count * sizeof *in);
     float *out = vt_alloc_raw(2 * (size_t)e->count * sizeof *out);
@@ -202,7 +202,7 @@ vt_status vt_weights_finetune(const vt_store *s, vt_device *d, const vt_safetens
         } else if (t && strcmp(e->name, "pos_embed") == 0) {
             VT_TRY(finetune_positions(s, d, f, t, i, extra, grid_h, grid_w, report));
         } else {
-            st = t ? mismatch(f, e, t)
+            st = t ? mismatch(f, e, t, "--finetune resizes positions and drops heads alone")
                    : vt_fail(VT_INVALID, "--finetune %s: tensor %s is missing: is --model right?", f->path, e->name);
             goto fail;
         }

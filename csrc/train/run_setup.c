@@ -122,14 +122,14 @@ static vt_status settle_transforms(vt_run_parts *r)
 vt_status vt_run_open_data(vt_run_parts *r)
 {
     const vt_settings *s = r->settings;
-    vt_status st = open_datasets(r);
-    if (st == VT_OK) st = vt_model_flags_apply(&s->model, &r->config);
+    vt_status st = vt_model_flags_apply(&s->model, &r->config);
     if (st == VT_OK) st = vt_image_flags_apply(&s->images, &r->config);
+    if (st == VT_OK) st = vt_model_check(&r->config);
+    if (st == VT_OK) st = vt_recipe_check(r->options, s);
+    if (st == VT_OK) st = open_datasets(r);
     if (st) return st;
     if (!s->model.num_classes) r->config.classes = vt_dataset_classes(r->train);
-    st = vt_model_check(&r->config);
-    if (st == VT_OK) st = settle_preset(r);
-    if (st == VT_OK) st = vt_recipe_check(r->options, s);
+    st = settle_preset(r);
     if (st == VT_OK) st = settle_transforms(r);
     if (st) return st;
     int processors = vt_pool_default_threads();
@@ -169,7 +169,7 @@ static vt_status finetune(vt_run_parts *r)
 vt_status vt_run_open_model(vt_run_parts *r)
 {
     vt_status st;
-    vt_model_options device;
+    vt_model_options device = {0};
     const vt_recipe *c = &r->settings->recipe;
     vt_train_options o = vt_recipe_train_options(c, r->loading.sampler.micros);
     int batch = o.batch_size < 64 ? o.batch_size : 64;
