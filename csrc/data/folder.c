@@ -17,6 +17,7 @@ static const char *const extensions[] = {".jpg", ".jpeg", ".png"};
 typedef struct folders {
     const char *base[VT_PARTS];  /* the folder that holds a part's class folders; NULL: not there */
     const char **dirs[VT_PARTS]; /* [classes] by label: NULL where the part has no folder of that class */
+    int classes;                /* entries of dirs: --num-classes may ask for more than there are folders */
 } folders;
 
 static int is_image(const char *name)
@@ -114,6 +115,7 @@ static vt_status assign_classes(vt_dataset *ds, folders *f, enum vt_part_id p, c
 {
     f->dirs[p] = vt_arena_alloc(&ds->arena, (size_t)ds->classes * sizeof *f->dirs[p]);
     if (!f->dirs[p]) return vt_fail_memory("names of files");
+    f->classes = ds->classes;
     for (uint32_t i = 0; i < list->count; i++) {
         int c = find_class(ds, list->names[i], i);
         if (c < 0 && ds->options.class_count)
@@ -202,7 +204,7 @@ static vt_status folders_load(vt_dataset *ds, enum vt_part_id p)
     const folders *f = ds->impl;
     uint32_t capacity = 0;
     vt_status st = VT_OK;
-    for (int c = 0; c < ds->classes && st == VT_OK; c++)
+    for (int c = 0; c < f->classes && st == VT_OK; c++)
         if (f->dirs[p][c]) st = append_class(ds, &ds->parts[p], f->dirs[p][c], c, &capacity);
     return st;
 }

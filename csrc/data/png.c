@@ -1,6 +1,7 @@
 /* PNG through libpng, its memory through base/alloc.h. */
 #include <png.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/alloc.h"
 #include "data/codec.h"
@@ -48,19 +49,35 @@ static void read_bytes(png_structp png, uint8_t *to, size_t n)
     r->left -= n;
 }
 
-/* Of the chunks that do not bear on pixels, the EXIF block alone is read: less work, and nothing in the others can fail. */
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The EXIF chunk may stand behind the pixels, so chunks are walked here; a broken one says nothing. */
+static int find_orientation(const uint8_t *bytes, size_t size)
+{
+    enum { SIGNATURE = 8, AROUND = 12 }; /* a chunk: length, type, data, CRC of type and data */
+    for (size_t at = SIGNATURE; size - at >= AROUND;) {
+        const uint8_t *chunk = bytes + at;
+        uint32_t length = get32(chunk);
+        if (length > size - at - AROUND) return 1;
+        if (memcmp(chunk + 4, "eXIf", 4) == 0 && crc32(0, chunk + 4, length + 4) == get32(chunk + 8 + length))
+            return vt_exif_orientation(chunk + 8, length);
+        at += AROUND + (size_t)length;
+    }
+    return 1;
+}
+
+/* Chunks that do not bear on pixels are left out: less work, and nothing in them can fail. */
 static void read_header(reader *r)
 {
-    static const uint8_t exif[] = "eXIf";
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif, 1);
     png_read_info(r->png, r->info);
     if (!r->source) return;
-    uint32_t size = 0;
-    uint8_t *block = NULL;
     r->source->width = (int)png_get_image_width(r->png, r->info);
     r->source->height = (int)png_get_image_height(r->png, r->info);
-    if (png_get_eXIf_1(r->png, r->info, &size, &block)) r->source->orientation = vt_exif_orientation(block, size);
+    r->source->orientation = find_orientation(r->source->bytes, r->source->size);
 }
 
 /* To 8 bits, grey or RGB. */
@@ -92,7 +109,6 @@ static vt_status read_png(reader *r)
     if (setjmp(png_jmpbuf(r->png)) == 0) {
         png_set_read_fn(r->png, r, read_bytes);
         png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* image.c limits the product */
-        png_set_chunk_malloc_max(r->png, r->left);                     /* no chunk is longer than its file */
         read_header(r);
         if (r->out) read_pixels(r);
     } else {

@@ -3,7 +3,9 @@
 #define VT_TRAIN_BENCH_STEP_H
 
 #include "base/text.h"
-#include "vitc/train.h"
+#include "train/bench_ops.h"
+#include "train/bench_sgemm.h"
+#include "train/trainer.h"
 
 typedef struct vt_bench_options {
     vt_model_config model;
@@ -14,32 +16,31 @@ typedef struct vt_bench_options {
     bool by_op;             /* time each op too, in further steps */
 } vt_bench_options;
 
-typedef struct vt_bench_op { /* of one step */
-    const char *op;         /* static */
-    char shape[160];        /* of its inputs and output, where rows are told apart by it; else "" */
-    int calls;
-    double seconds, flops, bytes;
-    double reference;       /* seconds of the reference body; 0: not measured */
-} vt_bench_op;
+/* A trainer and what it is fed. */
+typedef struct vt_bench_subject {
+    vt_model *model;
+    vt_trainer *trainer;
+    uint8_t *images;
+    int32_t *labels;
+} vt_bench_subject;
+vt_status vt_bench_open(vt_bench_subject *subject, const vt_bench_options *options);
+vt_status vt_bench_take_step(vt_bench_subject *subject);
+void vt_bench_close(vt_bench_subject *subject);
 
 typedef struct vt_bench_step {
-    const char *path;       /* the CPU's code path; static */
-    int threads, steps, images;
-    double step_ms, fastest_ms;                 /* median, least */
-    double flops_per_image, gflops;             /* recomputation not counted */
-    double sgemm, sgemm_vitc, sgemm_openblas;   /* GFLOP/s of 2048^3: the better; ours; 0 without OpenBLAS */
-    size_t peak_bytes;                          /* largest resident set, measured before the sgemm */
-    vt_bench_op *ops;       /* vt_free */
-    int op_count;
+    const char *path;                  /* the CPU's code path; static */
+    int threads, steps;
+    double step_ms, fastest_ms;        /* median, least */
+    double images_per_second;          /* at the median */
+    double flops_per_image, gflops;    /* recomputation not counted */
+    size_t peak_bytes;                 /* largest resident set, read before the sgemm */
+    vt_sgemm_speed sgemm;
+    vt_bench_ops ops;                  /* by_op: of one step */
 } vt_bench_step;
 
 vt_status vt_bench_step_run(vt_bench_step *result, const vt_bench_options *options);
-void vt_bench_step_table(vt_text *text, const vt_bench_options *options, const vt_bench_step *result);
-void vt_bench_step_json(vt_text *text, const vt_bench_options *options, const vt_bench_step *result); /* one object */
-
-/* Each op and shape of a step, on the device and, with `reference`, in its reference body too (once). */
-vt_status vt_bench_kernels_run(vt_bench_step *result, const vt_bench_options *options, bool reference);
-void vt_bench_kernels_table(vt_text *text, const vt_bench_options *options, const vt_bench_step *result);
-void vt_bench_kernels_json(vt_text *text, const vt_bench_step *result); /* a list */
+void vt_bench_step_free(vt_bench_step *result);
+void vt_bench_step_table(vt_text *text, const vt_bench_step *result, const vt_bench_options *options);
+void vt_bench_step_json(vt_text *text, const vt_bench_step *result, const vt_bench_options *options); /* one object */
 
 #endif

@@ -10,11 +10,17 @@ double vt_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double vt_peak_megabytes(void)
+/* Linux's ru_maxrss begins with what the parent took before exec; VmHWM is this program's own. */
+size_t vt_peak_bytes(void)
 {
     struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / 1024;
+    unsigned long long kilobytes = 0;
+    char line[256];
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && !kilobytes && fgets(line, sizeof line, status)) sscanf(line, "VmHWM: %llu", &kilobytes);
+    if (status) fclose(status);
+    if (!kilobytes && getrusage(RUSAGE_SELF, &usage) == 0) kilobytes = (unsigned long long)usage.ru_maxrss;
+    return (size_t)kilobytes * 1024;
 }
 
 void vt_meter_add(vt_meter *m, double value)
@@ -57,7 +63,7 @@ void vt_progress_step(vt_progress_line *p, int64_t step, double lr, double loss,
             "max mem: %.0f%s",
             p->console.live ? "\r" : "", (long long)p->epoch, width, (long long)step, (long long)p->steps, eta / 3600,
             eta / 60 % 60, eta % 60, lr, vt_meter_median(&p->loss), vt_meter_mean(&p->loss), vt_meter_median(&p->time),
-            vt_meter_median(&p->data), vt_peak_megabytes(), p->console.live ? "\033[K" : "\n");
+            vt_meter_median(&p->data), (double)vt_peak_bytes() / 1048576, p->console.live ? "\033[K" : "\n");
     fflush(p->console.out);
 }
 

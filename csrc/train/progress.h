@@ -3,6 +3,7 @@
 #define VT_TRAIN_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -32,6 +33,6 @@ void vt_progress_step(vt_progress_line *p, int64_t step, double lr, double loss,
 void vt_progress_end(vt_progress_line *p); /* ends a live line */
 
 double vt_seconds(void);        /* of a clock that only goes forward */
-double vt_peak_megabytes(void); /* largest resident set of this process so far */
+size_t vt_peak_bytes(void);     /* largest resident set of this process so far */
 
 #endif

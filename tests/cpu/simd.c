@@ -12,6 +12,7 @@ typedef double (*scalar)(double);
         }                                                              \
     }
 OVER_ARRAY(vf_exp)
+OVER_ARRAY(vf_log)
 OVER_ARRAY(vf_tanh)
 OVER_ARRAY(vf_gelu)
 OVER_ARRAY(vf_gelu_grad)
@@ -40,26 +41,28 @@ static double ulp(double y) /* of fp32 at y */
     return ldexp(1.0, (e < -125 ? -125 : e) - 24);
 }
 
-/* Every 1021st fp32 number between lo and hi in magnitude, both signs: error within ulps * ulp + absolute. */
+/* Every 1021st fp32 number between lo and hi in magnitude, both signs where `negative`: error within ulps * ulp + absolute.
+ * A result beyond fp32 must be infinite. */
 static void sweep(const char *name, void (*f)(const float *, float *, int), scalar want, float lo, float hi,
-                  double ulps, double absolute)
+                  int negative, double ulps, double absolute)
 {
     enum { N = 4096 - 3 };
     static float x[N], y[N];
-    uint32_t first, last;
-    memcpy(&first, &lo, 4);
+    uint32_t bits, last;
+    memcpy(&bits, &lo, 4);
     memcpy(&last, &hi, 4);
     double worst = 0, at = 0;
-    for (uint32_t bits = first; bits <= last;) {
+    while (bits <= last) {
         int n = 0;
         for (; n + 1 < N && bits <= last; bits += 1021) {
             x[n++] = float_of(bits);
-            x[n++] = -float_of(bits);
+            if (negative) x[n++] = -float_of(bits);
         }
         f(x, y, n);
         for (int i = 0; i < n; i++) {
-            double w = want(x[i]), error = fabs(y[i] - w) - absolute;
-            if (!(error / ulp(w) <= worst)) worst = error / ulp(w), at = x[i];
+            double w = want(x[i]), error = (fabs(y[i] - w) - absolute) / ulp(w);
+            if (fabs(w) > 3.4028235e38) error = isinf(y[i]) ? 0 : INFINITY;
+            if (!(error <= worst)) worst = error, at = x[i];
         }
     }
     CHECK_MSG(worst <= ulps, "%s(%.9g): %.3g ulp beyond %.1g", name, at, worst, absolute);
@@ -67,10 +70,13 @@ static void sweep(const char *name, void (*f)(const float *, float *, int), scal
 
 TEST(functions)
 {
-    sweep("exp", vf_exp_array, exp, 1e-30f, 87.3f, 2, 0);
-    sweep("tanh", vf_tanh_array, tanh, 1e-30f, 50.0f, 3, 0);
-    sweep("gelu", vf_gelu_array, gelu, 1e-30f, 50.0f, 1, 2.5e-7);
-    sweep("gelu_grad", vf_gelu_grad_array, gelu_grad, 1e-30f, 50.0f, 1, 4e-7);
+    sweep("exp", vf_exp_array, exp, 1e-30f, 80.0f, 1, 2, 0);
+    sweep("exp, into denormals and infinity", vf_exp_array, exp, 80.0f, 200.0f, 1, 2, 0);
+    sweep("log", vf_log_array, log, 1e-44f, 3e38f, 0, 2, 0);
+    sweep("log near 1", vf_log_array, log, 0.9f, 1.1f, 0, 2, 0);
+    sweep("tanh", vf_tanh_array, tanh, 1e-30f, 50.0f, 1, 3, 0);
+    sweep("gelu", vf_gelu_array, gelu, 1e-30f, 50.0f, 1, 1, 2.5e-7);
+    sweep("gelu_grad", vf_gelu_grad_array, gelu_grad, 1e-30f, 50.0f, 1, 1, 4e-7);
 }
 
 static float one(void (*f)(const float *, float *, int), float x)
@@ -82,13 +88,16 @@ static float one(void (*f)(const float *, float *, int), float x)
 
 TEST(limits)
 {
-    CHECK(one(vf_exp_array, -INFINITY) == 0 && one(vf_exp_array, -1e30f) == 0 && one(vf_exp_array, 0) == 1);
-    CHECK(one(vf_tanh_array, INFINITY) == 1 && one(vf_tanh_array, -INFINITY) == -1 && one(vf_tanh_array, 0) == 0);
-    CHECK(one(vf_gelu_array, INFINITY) == INFINITY && one(vf_gelu_array, 0) == 0);
-    CHECK_NEAR(one(vf_gelu_grad_array, 1e15f), 1, 4e-7);
-    CHECK_NEAR(one(vf_gelu_grad_array, -1e15f), 0, 4e-7);
-    CHECK(isnan(one(vf_exp_array, NAN)) && isnan(one(vf_tanh_array, NAN)) && isnan(one(vf_gelu_array, NAN)));
-    CHECK(isnan(one(vf_gelu_grad_array, NAN)));
+    const float inf = INFINITY;
+    CHECK(one(vf_exp_array, -inf) == 0 && one(vf_exp_array, inf) == inf && one(vf_exp_array, 0) == 1);
+    CHECK(one(vf_log_array, 0) == -inf && one(vf_log_array, inf) == inf && one(vf_log_array, 1) == 0);
+    CHECK(one(vf_log_array, -0.0f) == -inf && isnan(one(vf_log_array, -1)) && isnan(one(vf_log_array, -inf)));
+    CHECK(one(vf_tanh_array, inf) == 1 && one(vf_tanh_array, -inf) == -1 && one(vf_tanh_array, 0) == 0);
+    CHECK(one(vf_gelu_array, inf) == inf && fabsf(one(vf_gelu_array, -inf)) <= 2.5e-7f && one(vf_gelu_array, 0) == 0);
+    CHECK_NEAR(one(vf_gelu_grad_array, inf), 1, 4e-7);
+    CHECK_NEAR(one(vf_gelu_grad_array, -inf), 0, 4e-7);
+    CHECK(isnan(one(vf_exp_array, NAN)) && isnan(one(vf_log_array, NAN)) && isnan(one(vf_tanh_array, NAN)));
+    CHECK(isnan(one(vf_gelu_array, NAN)) && isnan(one(vf_gelu_grad_array, NAN)));
 }
 
 TEST(memory)
@@ -98,6 +107,8 @@ TEST(memory)
         for (int i = 0; i < n; i++) block[i] = 1.5f + i;
         vf v = vf_load_n(block, n);
         for (int i = 0; i < VT_LANES; i++) CHECK(v[i] == (i < n ? 1.5f + i : 0));
+        vf first = vf_first(v, n, vf_set(-2));
+        for (int i = 0; i < VT_LANES; i++) CHECK(first[i] == (i < n ? 1.5f + i : -2));
         for (int i = 0; i <= VT_LANES; i++) out[i] = -1;
         vf_store_n(out, v + 1.0f, n);
         for (int i = 0; i <= VT_LANES; i++) CHECK(out[i] == (i < n ? 2.5f + i : -1));

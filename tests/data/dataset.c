@@ -110,6 +110,9 @@ TEST(folders)
         ds = must_open(&f, VT_SPLIT_VAL, (vt_dataset_options){.in_chans = 3});
         CHECK(vt_dataset_count(ds) == 1 && vt_dataset_label(ds, 0) == 1 && vt_dataset_classes(ds) == 3);
         vt_dataset_close(ds);
+        ds = must_open(&f, VT_SPLIT_ALL, (vt_dataset_options){.in_chans = 3, .num_classes = 1000});
+        CHECK(vt_dataset_count(ds) == 5 && vt_dataset_classes(ds) == 1000 && vt_dataset_class(ds, 999));
+        vt_dataset_close(ds);
         fixture_remove(&f);
     }
 }
