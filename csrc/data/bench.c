@@ -9,6 +9,7 @@
 #include <jpeglib.h>
 
 #include "base/alloc.h"
+#include "data/photo.h"
 
 enum { LONG_SIDE = 500, SHORT_SIDE = 333, QUALITY = 90 };
 
@@ -69,13 +70,13 @@ static vt_status encode(jpeg_file *file, const uint8_t *rgb, int width, int heig
 }
 
 /* An evaluation transform to the size wanted is just a resize. */
-static vt_status make_file(jpeg_file *file, const char *path)
+static vt_status make_file(jpeg_file *file, const char *path, uint64_t seed)
 {
     vt_image photo = {0};
     vt_transform_scratch scratch = {0};
     uint8_t *small = NULL;
     vt_status st;
-    VT_TRY(vt_image_read(&photo, path, 3));
+    VT_TRY(path ? vt_image_read(&photo, path, 3) : vt_photo_make(&photo, 1800, 1200, seed));
     bool tall = photo.height > photo.width;
     vt_transform t = vt_transform_default(tall ? LONG_SIDE : SHORT_SIDE, tall ? SHORT_SIDE : LONG_SIDE, 3, false);
     t.crop_pct = 1;
@@ -147,7 +148,8 @@ static vt_status measure(vt_data_bench *result, const jpeg_file *files, int coun
     double *decode = times, *make = times + rounds, *share = times + 2 * rounds;
     vt_transform_scratch scratch = {0};
     vt_status st = VT_OK;
-    size_t room = (LONG_SIDE + 16) * (LONG_SIDE + 16) * 3, made = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
+    size_t room = (LONG_SIDE + 16) * (LONG_SIDE + 16) * 3,
+           made = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
     uint8_t *pixels = vt_alloc_raw(room > made ? room : made);
     if (!pixels) VT_TRY(vt_fail_memory("images to measure with"));
     for (int r = 0; r < rounds; r++) {
@@ -171,16 +173,18 @@ fail:
     return st;
 }
 
-vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int count, const vt_transform *t, int rounds)
+vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int count, const vt_transform *t,
+                            int rounds)
 {
     vt_status st = VT_OK;
     *result = (vt_data_bench){.images = count};
-    if (count < 1 || rounds < 1) return vt_fail(VT_INVALID, "nothing to measure: want at least 1 photograph and 1 round");
+    if (count < 1 || rounds < 1)
+        return vt_fail(VT_INVALID, "nothing to measure: want at least 1 photograph and 1 round");
     jpeg_file *files = vt_alloc((size_t)count * sizeof *files);
     double *times = vt_alloc(3 * (size_t)rounds * sizeof *times);
     if (!files || !times) VT_TRY(vt_fail_memory("measuring"));
     for (int i = 0; i < count; i++) {
-        VT_TRY(make_file(&files[i], paths[i]));
+        VT_TRY(make_file(&files[i], paths ? paths[i] : NULL, (uint64_t)i));
         result->bytes += (double)files[i].size / count;
     }
     VT_TRY(measure(result, files, count, t, rounds, times));

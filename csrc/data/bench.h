@@ -5,15 +5,16 @@
 #include "data/transform.h"
 
 typedef struct vt_data_bench {
-    int images;                     /* in memory, about 500x333, quality 90, 4:2:0 */
-    double bytes;                   /* of one of them, on average */
-    double decode_per_second;       /* libjpeg-turbo alone: each whole image to RGB */
-    double sample_per_second;       /* vt_transform_sample: decode, crop, resize, flip */
-    double share;                   /* the median over rounds of samples' speed / decoding's speed */
+    int images;               /* in memory, about 500x333, quality 90, 4:2:0 */
+    double bytes;             /* of one of them, on average */
+    double decode_per_second; /* libjpeg-turbo alone: each whole image to RGB */
+    double sample_per_second; /* vt_transform_sample: decode, crop, resize, flip */
+    double share;             /* the median over rounds of samples' speed / decoding's speed */
 } vt_data_bench;
 
-/* Makes the JPEG files from photographs (PNG or JPEG files), then measures this thread's seconds of CPU: each round decodes all
- * of them plainly, then makes a sample of each; medians over the rounds. */
-vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int count, const vt_transform *t, int rounds);
+/* Makes the JPEG files from photographs (PNG or JPEG files; paths NULL: made-up ones), then measures this thread's
+ * seconds of CPU: each round decodes all of them plainly, then makes a sample of each; medians over the rounds. */
+vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int count, const vt_transform *t,
+                            int rounds);
 
 #endif

@@ -5,7 +5,7 @@
 
 enum { ORIENTATION_TAG = 0x0112, TYPE_BYTE = 1, TYPE_SHORT = 3, TYPE_LONG = 4 };
 
-/* An orientation says that the stored x runs against the upright axis, the stored y does, and the axes change places. */
+/* What an orientation says: the stored x runs against its upright axis, the stored y does, the axes change places. */
 static bool x_reversed(int orientation)
 {
     return orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
@@ -49,8 +49,7 @@ int vt_exif_orientation(const uint8_t *tiff, size_t size)
 vt_region vt_exif_stored_region(const vt_region *upright, int orientation, int stored_width, int stored_height)
 {
     vt_region r = *upright;
-    if (transposed(orientation))
-        r = (vt_region){r.y, r.x, r.height, r.width, r.min_height, r.min_width};
+    if (transposed(orientation)) r = (vt_region){r.y, r.x, r.height, r.width, r.min_height, r.min_width};
     if (x_reversed(orientation)) r.x = stored_width - r.x - r.width;
     if (y_reversed(orientation)) r.y = stored_height - r.y - r.height;
     return r;

@@ -21,8 +21,8 @@ vt_status vt_image_open(vt_image_source *source, const uint8_t *bytes, size_t si
     vt_status st = source->codec->open(source);
     if (st != VT_OK) return st;
     if ((int64_t)source->width * source->height > VT_IMAGE_MAX_PIXELS)
-        return vt_fail(VT_INVALID, "%d x %d pixels are more than the %d that are accepted: reduce the image", source->width,
-                       source->height, VT_IMAGE_MAX_PIXELS);
+        return vt_fail(VT_INVALID, "%d x %d pixels are more than the %d that are accepted: reduce the image",
+                       source->width, source->height, VT_IMAGE_MAX_PIXELS);
     if (source->orientation >= 5) {
         int width = source->width;
         source->width = source->height;
@@ -66,8 +66,7 @@ vt_status vt_image_decode(vt_image *out, const vt_image_source *source, int chan
     const vt_region all = {0, 0, source->width, source->height, 0, 0};
     bool turned = source->orientation >= 5;
     int stored_width = turned ? source->height : source->width, stored_height = turned ? source->width : source->height;
-    vt_region stored =
-        vt_exif_stored_region(region ? region : &all, source->orientation, stored_width, stored_height);
+    vt_region stored = vt_exif_stored_region(region ? region : &all, source->orientation, stored_width, stored_height);
     vt_status st = source->codec->decode(out, source, &stored);
     if (st == VT_OK) st = vt_exif_turn(out, source->orientation);
     if (st != VT_OK) return st;

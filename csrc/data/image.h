@@ -1,9 +1,9 @@
 /* data/image.h - PNG and JPEG files to pixels, upright, and pixels to PNG files.
  *
- * Formats are recognised by content, never by name. Pixels equal those of PIL's exif_transpose(open(f)).convert("RGB") or
- * convert("L"): alpha is dropped, palettes are looked up, grey is replicated, colour becomes ITU-R 601-2 luma, CMYK is taken
- * as inverted (as Adobe writes it), no gamma and no colour profile. 16 bits keep their high byte; for grey PIL would clip
- * them to white, which serves nobody. The EXIF orientation of both formats is applied.
+ * Formats are recognised by content, never by name. Pixels equal those of PIL's exif_transpose(open(f)).convert("RGB")
+ * or convert("L"): alpha is dropped, palettes are looked up, grey is replicated, colour becomes ITU-R 601-2 luma, CMYK
+ * is taken as inverted (as Adobe writes it), no gamma and no colour profile. 16 bits keep their high byte; for grey PIL
+ * would clip them to white, which serves nobody. The EXIF orientation of both formats is applied.
  *
  * Damage is an error: truncation, bad checksums of what matters, codes that the entropy decoder cannot read. Only what
  * leaves the pixels alone is tolerated (extra bytes between JPEG segments, broken text chunks, a broken EXIF block).
@@ -19,7 +19,8 @@
 /* More pixels than this are refused, as PIL does: a small file may unpack to any size. */
 #define VT_IMAGE_MAX_PIXELS 178956970
 
-/* All zeros to begin with; decoding again into it uses its memory again, so a thread that keeps one rarely allocates. */
+/* All zeros to begin with; decoding again into it uses its memory again, so a thread that keeps one rarely allocates.
+ */
 typedef struct vt_image {
     uint8_t *data; /* [height, width, channels] heap */
     int width, height, channels;

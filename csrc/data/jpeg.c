@@ -31,10 +31,12 @@ static void on_error(j_common_ptr jpeg)
     char text[JMSG_LENGTH_MAX];
     int code = jpeg->err->msg_code;
     jpeg->err->format_message(jpeg, text);
-    if (code == JERR_OUT_OF_MEMORY) r->status = vt_fail_memory("reading a JPEG file");
+    if (code == JERR_OUT_OF_MEMORY)
+        r->status = vt_fail_memory("reading a JPEG file");
     else if (code == JWRN_JPEG_EOF || code == JERR_INPUT_EMPTY)
         r->status = vt_fail(VT_INVALID, "damaged JPEG file: the file ends early");
-    else r->status = vt_fail(VT_INVALID, "damaged or unsupported JPEG file: %s", text);
+    else
+        r->status = vt_fail(VT_INVALID, "damaged or unsupported JPEG file: %s", text);
     longjmp(r->escape, 1);
 }
 
@@ -46,7 +48,8 @@ static void on_message(j_common_ptr jpeg, int level)
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
-    case JWRN_MUST_RESYNC: on_error(jpeg);
+    case JWRN_MUST_RESYNC:
+        on_error(jpeg);
     }
 }
 
@@ -86,7 +89,8 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t n)
     }
 }
 
-/* The smallest scale of 8/8, 4/8, 2/8, 1/8 that keeps the region at its least size. (The eighths between have no SIMD.) */
+/* The smallest scale of 8/8, 4/8, 2/8, 1/8 that keeps the region at its least size. (The eighths between have no SIMD.)
+ */
 static unsigned choose_scale(const vt_region *r)
 {
     unsigned scale = 8;

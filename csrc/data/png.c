@@ -84,8 +84,10 @@ static void read_header(reader *r)
 static void read_pixels(reader *r)
 {
     png_set_strip_16(r->png);
-    if (png_get_color_type(r->png, r->info) == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(r->png);
-    else png_set_expand_gray_1_2_4_to_8(r->png);
+    if (png_get_color_type(r->png, r->info) == PNG_COLOR_TYPE_PALETTE)
+        png_set_palette_to_rgb(r->png);
+    else
+        png_set_expand_gray_1_2_4_to_8(r->png);
     png_set_strip_alpha(r->png);
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);

@@ -41,8 +41,8 @@ static void flush_bytes(png_structp png)
 static void write_image(png_structp png, png_infop info, const uint8_t *pixels, int width, int height, int channels)
 {
     int type = channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB;
-    png_set_IHDR(png, info, (uint32_t)width, (uint32_t)height, 8, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (uint32_t)width, (uint32_t)height, 8, type, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     size_t stride = (size_t)width * (size_t)channels;
     for (int y = 0; y < height; y++) png_write_row(png, pixels + (size_t)y * stride);
@@ -52,7 +52,8 @@ static void write_image(png_structp png, png_infop info, const uint8_t *pixels, 
 vt_status vt_png_write(const char *path, const uint8_t *pixels, int width, int height, int channels)
 {
     vt_writer writer;
-    vt_status status = vt_writer_open(&writer, path); /* libpng's error pointer: written through, so never in a register */
+    vt_status status =
+        vt_writer_open(&writer, path); /* libpng's error pointer: written through, so never in a register */
     if (status != VT_OK) return status;
     png_structp png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &status, on_error, on_warning, NULL, take, give);
     png_infop info = png ? png_create_info_struct(png) : NULL;

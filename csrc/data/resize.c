@@ -119,8 +119,10 @@ static void make_taps(const axis *a, vt_filter filter, double *w, vt_taps *t, ch
     t->first = carve(at, outs * sizeof *t->first);
     t->count = carve(at, outs * sizeof *t->count);
     t->weights = carve(at, outs * 2 * (size_t)t->room * sizeof *t->weights);
-    if (filter == VT_FILTER_NEAREST) nearest_taps(a, t);
-    else filter_taps(a, filter, w, t);
+    if (filter == VT_FILTER_NEAREST)
+        nearest_taps(a, t);
+    else
+        filter_taps(a, filter, w, t);
 }
 
 static vt_status grow(vt_resizer *r, size_t bytes)
@@ -165,13 +167,16 @@ static const uint8_t *source_row(const vt_resize *job, int y, size_t slack, uint
 vt_status vt_resizer_run(vt_resizer *r, const vt_resize *job, uint8_t *out)
 {
     const axis ax = {job->src_width, job->x0, job->x1, job->width, job->win_x, job->win_x + job->win_width, job->hflip};
-    const axis ay = {job->src_height, job->y0, job->y1, job->height, job->win_y, job->win_y + job->win_height, job->vflip};
+    const axis ay = {job->src_height, job->y0, job->y1, job->height, job->win_y, job->win_y + job->win_height,
+                     job->vflip};
     vt_taps tx = {.outs = job->win_width, .room = taps_room(&ax, job->filter)};
     vt_taps ty = {.outs = job->win_height, .room = taps_room(&ay, job->filter)};
-    size_t line = (size_t)job->win_width * (size_t)job->channels, src_line = (size_t)job->src_width * (size_t)job->channels;
+    size_t line = (size_t)job->win_width * (size_t)job->channels,
+           src_line = (size_t)job->src_width * (size_t)job->channels;
     size_t weights = (size_t)(tx.room > ty.room ? tx.room : ty.room) * sizeof(double), slack = vt_taps_slack(&tx);
     size_t rows_bytes = line * ((size_t)job->src_height + 1); /* one more: see vt_resize_body.column */
-    vt_status st = grow(r, taps_bytes(&tx) + taps_bytes(&ty) + weights + rows_bytes + 2 * (src_line + slack) + 4 * VT_ALIGN);
+    vt_status st =
+        grow(r, taps_bytes(&tx) + taps_bytes(&ty) + weights + rows_bytes + 2 * (src_line + slack) + 4 * VT_ALIGN);
     if (st != VT_OK) return st;
     char *at = r->block;
     double *w = carve(&at, weights);

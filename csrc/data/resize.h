@@ -17,9 +17,9 @@ typedef enum vt_filter { VT_FILTER_NEAREST, VT_FILTER_BILINEAR, VT_FILTER_BICUBI
 typedef struct vt_resize {
     const uint8_t *src; /* [src_height, src_width, channels], rows src_stride bytes apart */
     size_t src_stride;
-    int src_width, src_height, channels; /* channels 1 or 3 */
-    float x0, y0, x1, y1;                /* the box, inside the source; filters see the source's pixels around it */
-    int width, height;                   /* of the whole result */
+    int src_width, src_height, channels;     /* channels 1 or 3 */
+    float x0, y0, x1, y1;                    /* the box, inside the source; filters see the source's pixels around it */
+    int width, height;                       /* of the whole result */
     int win_x, win_y, win_width, win_height; /* the window of it that is wanted */
     bool hflip, vflip;                       /* mirror the window */
     vt_filter filter;                        /* not VT_FILTER_RANDOM */

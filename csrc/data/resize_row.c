@@ -23,11 +23,12 @@ static void row_from(int k, uint8_t *out, const uint8_t *row, int channels, cons
 {
     for (; k < taps->outs; k++)
         for (int c = 0; c < channels; c++)
-            out[k * channels + c] = weigh(row + taps->first[k] * channels + c, (size_t)channels, weights_of(taps, k),
-                                          taps->count[k]);
+            out[k * channels + c] =
+                weigh(row + taps->first[k] * channels + c, (size_t)channels, weights_of(taps, k), taps->count[k]);
 }
 
-static void column_from(size_t x, uint8_t *out, const uint8_t *rows, size_t stride, const vt_taps *taps, int k, size_t bytes)
+static void column_from(size_t x, uint8_t *out, const uint8_t *rows, size_t stride, const vt_taps *taps, int k,
+                        size_t bytes)
 {
     for (; x < bytes; x++)
         out[x] = weigh(rows + (size_t)taps->first[k] * stride + x, stride, weights_of(taps, k), taps->count[k]);
@@ -89,8 +90,8 @@ AVX2 static void store_rgb(uint8_t *out, __m128i pixels)
 }
 
 /* Four outputs, k on, of both rows. */
-AVX2 static inline void four_rgb(uint8_t *out_a, uint8_t *out_b, const uint8_t *a, const uint8_t *b, const vt_taps *taps,
-                                 int k, int most)
+AVX2 static inline void four_rgb(uint8_t *out_a, uint8_t *out_b, const uint8_t *a, const uint8_t *b,
+                                 const vt_taps *taps, int k, int most)
 {
     const __m256i tight = _mm256_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1, /* */
                                            0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
@@ -98,7 +99,8 @@ AVX2 static inline void four_rgb(uint8_t *out_a, uint8_t *out_b, const uint8_t *
     ptrdiff_t step = 2 * (ptrdiff_t)taps->room, at[4];
     for (int i = 0; i < 4; i++) at[i] = 3 * (ptrdiff_t)taps->first[k + i];
     __m256i sum0 = rgb_sums(a + at[0], b + at[0], w, most), sum1 = rgb_sums(a + at[1], b + at[1], w + step, most);
-    __m256i sum2 = rgb_sums(a + at[2], b + at[2], w + 2 * step, most), sum3 = rgb_sums(a + at[3], b + at[3], w + 3 * step, most);
+    __m256i sum2 = rgb_sums(a + at[2], b + at[2], w + 2 * step, most),
+            sum3 = rgb_sums(a + at[3], b + at[3], w + 3 * step, most);
     __m256i words = _mm256_packus_epi16(_mm256_packs_epi32(sum0, sum1), _mm256_packs_epi32(sum2, sum3));
     __m256i bytes = _mm256_shuffle_epi8(words, tight);
     store_rgb(out_a + 3 * k, _mm256_castsi256_si128(bytes));

@@ -9,7 +9,8 @@
 
 enum {
     VT_WEIGHT_BITS = 22, /* of the fraction, as PIL has it: 8 bits of pixel and 2 for sums above 1 fill an int */
-    VT_WEIGHT_LOW = 11   /* a weight is high * 2^11 + low, two numbers of 16 bits: vectors multiply those fast, and exactly */
+    VT_WEIGHT_LOW =
+        11 /* a weight is high * 2^11 + low, two numbers of 16 bits: vectors multiply those fast, and exactly */
 };
 
 /* The weights of `outs` outputs. Output k is the sum of source pixels first[k] .. first[k] + count[k] - 1. */

@@ -30,8 +30,8 @@ vt_transform vt_transform_default(int height, int width, int channels, bool trai
 vt_status vt_transform_check(const vt_transform *t)
 {
     if (t->height < 1 || t->width < 1 || (t->channels != 1 && t->channels != 3))
-        return vt_fail(VT_INVALID, "images of %d x %d with %d channels: want 1 or more pixels, and 1 or 3 channels", t->height,
-                       t->width, t->channels);
+        return vt_fail(VT_INVALID, "images of %d x %d with %d channels: want 1 or more pixels, and 1 or 3 channels",
+                       t->height, t->width, t->channels);
     if (!(t->scale[0] > 0 && t->scale[0] <= t->scale[1] && t->scale[1] <= 1))
         return vt_fail(VT_INVALID, "--scale %g %g: want 0 < first <= second <= 1", t->scale[0], t->scale[1]);
     if (!(t->ratio[0] > 0 && t->ratio[0] <= t->ratio[1] && t->ratio[1] < INFINITY))
@@ -68,8 +68,10 @@ static void centre_crop(const vt_transform *t, int width, int height, vt_crop *c
     double ratio = (double)width / height;
     crop->width = width;
     crop->height = height;
-    if (ratio < t->ratio[0]) crop->height = at_least_one(rint(width / t->ratio[0]));
-    else if (ratio > t->ratio[1]) crop->width = at_least_one(rint(height * t->ratio[1]));
+    if (ratio < t->ratio[0])
+        crop->height = at_least_one(rint(width / t->ratio[0]));
+    else if (ratio > t->ratio[1])
+        crop->width = at_least_one(rint(height * t->ratio[1]));
     crop->x = (width - crop->width) / 2;
     crop->y = (height - crop->height) / 2;
 }
@@ -81,8 +83,7 @@ vt_crop vt_crop_draw(const vt_transform *t, int width, int height, uint64_t seed
     vt_rng coin = vt_rng_data(seed, VT_PURPOSE_FLIP, epoch, sample, repeat);
     const double log_ratio[2] = {log(t->ratio[0]), log(t->ratio[1])};
     vt_crop crop = {.filter = t->train_interpolation};
-    if (crop.filter == VT_FILTER_RANDOM)
-        crop.filter = vt_rng_below(&rng, 2) ? VT_FILTER_BICUBIC : VT_FILTER_BILINEAR;
+    if (crop.filter == VT_FILTER_RANDOM) crop.filter = vt_rng_below(&rng, 2) ? VT_FILTER_BICUBIC : VT_FILTER_BILINEAR;
     crop.hflip = vt_rng_uniform(&coin) < t->hflip;
     crop.vflip = vt_rng_uniform(&coin) < t->vflip;
     for (int i = 0; i < TRIES; i++) {
@@ -150,10 +151,13 @@ static vt_status set_centre(const vt_transform *t, vt_resize *job, int width, in
 {
     int64_t w = (int64_t)(t->width / t->crop_pct), h = (int64_t)(t->height / t->crop_pct);
     if (t->width == t->height) {
-        if (width > height) w = h * width / height;
-        else h = w * height / width;
+        if (width > height)
+            w = h * width / height;
+        else
+            h = w * height / width;
     }
-    if (w > LONGEST || h > LONGEST) return vt_fail(VT_INVALID, "%d x %d pixels: too thin to take the centre of", width, height);
+    if (w > LONGEST || h > LONGEST)
+        return vt_fail(VT_INVALID, "%d x %d pixels: too thin to take the centre of", width, height);
     job->width = (int)w;
     job->height = (int)h;
     job->win_x = (int)rint((double)(w - t->width) / 2);
@@ -161,8 +165,8 @@ static vt_status set_centre(const vt_transform *t, vt_resize *job, int width, in
     return VT_OK;
 }
 
-vt_status vt_transform_sample(const vt_transform *t, vt_transform_scratch *scratch, const vt_sample *sample, uint64_t seed,
-                              uint32_t epoch, uint32_t index, uint32_t repeat, uint8_t *out)
+vt_status vt_transform_sample(const vt_transform *t, vt_transform_scratch *scratch, const vt_sample *sample,
+                              uint64_t seed, uint32_t epoch, uint32_t index, uint32_t repeat, uint8_t *out)
 {
     vt_status st;
     vt_image_source source = {.width = sample->w, .height = sample->h};

@@ -1,8 +1,9 @@
 /* data/transform.h - from an encoded image or its pixels to what a batch holds: cropped, resized, flipped.
  *
- * Training: RandomResizedCrop and flips as torchvision and timm do, drawn from (seed, epoch, sample, repeat) and the size
- * of the image alone. Evaluation: the shorter side to S = int(size / crop_pct), the longer to int(S * long / short), then
- * the centre; where height and width differ, to int(height / crop_pct) x int(width / crop_pct), as timm. */
+ * Training: RandomResizedCrop and flips as torchvision and timm do, drawn from (seed, epoch, sample, repeat) and the
+ * size of the image alone. Evaluation: the shorter side to S = int(size / crop_pct), the longer to int(S * long /
+ * short), then the centre; where height and width differ, to int(height / crop_pct) x int(width / crop_pct), as timm.
+ */
 #ifndef VT_DATA_TRANSFORM_H
 #define VT_DATA_TRANSFORM_H
 
@@ -50,7 +51,7 @@ vt_crop vt_crop_draw(const vt_transform *t, int width, int height, uint64_t seed
                      uint32_t repeat);
 
 /* Makes one sample, out [height, width, channels]. Pixels must have t->channels. In evaluation the key is not used. */
-vt_status vt_transform_sample(const vt_transform *t, vt_transform_scratch *scratch, const vt_sample *sample, uint64_t seed,
-                              uint32_t epoch, uint32_t index, uint32_t repeat, uint8_t *out);
+vt_status vt_transform_sample(const vt_transform *t, vt_transform_scratch *scratch, const vt_sample *sample,
+                              uint64_t seed, uint32_t epoch, uint32_t index, uint32_t repeat, uint8_t *out);
 
 #endif

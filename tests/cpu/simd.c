@@ -41,8 +41,8 @@ static double ulp(double y) /* of fp32 at y */
     return ldexp(1.0, (e < -125 ? -125 : e) - 24);
 }
 
-/* Every 1021st fp32 number between lo and hi in magnitude, both signs where `negative`: error within ulps * ulp + absolute.
- * A result beyond fp32 must be infinite. */
+/* Every 1021st fp32 number between lo and hi in magnitude, both signs where `negative`: the error is within
+ * ulps * ulp + absolute; a result beyond fp32 must be infinite. */
 static void sweep(const char *name, void (*f)(const float *, float *, int), scalar want, float lo, float hi,
                   int negative, double ulps, double absolute)
 {

@@ -101,7 +101,8 @@ static uint32_t next_random(uint32_t *state, uint32_t n)
 
 static vt_region random_region(uint32_t *state, int width, int height)
 {
-    vt_region r = {.width = 1 + (int)next_random(state, (uint32_t)width), .height = 1 + (int)next_random(state, (uint32_t)height)};
+    vt_region r = {.width = 1 + (int)next_random(state, (uint32_t)width),
+                   .height = 1 + (int)next_random(state, (uint32_t)height)};
     r.x = (int)next_random(state, (uint32_t)(width - r.width + 1));
     r.y = (int)next_random(state, (uint32_t)(height - r.height + 1));
     return r;
@@ -127,7 +128,8 @@ TEST(decodes_regions)
             for (int v = 0; v < r.height; v++)
                 wrong += memcmp(whole.data + ((r.y + v) * whole.width + r.x) * 3,
                                 part.data + ((y + v) * part.width + x) * 3, (size_t)r.width * 3) != 0;
-            CHECK_MSG(!wrong, "%s: region %d,%d %dx%d: %d rows differ", files[i].name, r.x, r.y, r.width, r.height, wrong);
+            CHECK_MSG(!wrong, "%s: region %d,%d %dx%d: %d rows differ", files[i].name, r.x, r.y, r.width, r.height,
+                      wrong);
         }
         vt_file_close(&file);
     }
@@ -138,10 +140,12 @@ TEST(decodes_regions)
 /* The scale is the smallest that keeps the region's least size, whichever way the image is stored. */
 TEST(decodes_at_reduced_scale)
 {
-    static const char *const names[] = {"made/420.jpg", "made/progressive.jpg", "exif/Landscape_6.jpg", "made/grey.jpg"};
+    static const char *const names[] = {"made/420.jpg", "made/progressive.jpg", "exif/Landscape_6.jpg",
+                                        "made/grey.jpg"};
     static const struct {
         int min_width, min_height, scale;
-    } cases[] = {{101, 10, 1}, {100, 10, 2}, {50, 24, 4}, {50, 25, 4}, {50, 26, 2}, {25, 13, 4}, {25, 12, 8}, {1, 1, 8}};
+    } cases[] = {{101, 10, 1}, {100, 10, 2}, {50, 24, 4}, {50, 25, 4},
+                 {50, 26, 2},  {25, 13, 4},  {25, 12, 8}, {1, 1, 8}};
     vt_image image = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vt_file file = image_file(names[i]);
@@ -193,11 +197,12 @@ TEST(judges_damage_whatever_the_region)
             file.data[at] ^= (uint8_t)(1 + next_random(&state, 255));
             vt_status whole = decode(&image, file.data, file.size, NULL);
             refused += whole != VT_OK;
-            if (whole == VT_OK && (image.width != 225 || image.height != 150)) whole = VT_INVALID; /* the region is outside */
+            if (whole == VT_OK && (image.width != 225 || image.height != 150))
+                whole = VT_INVALID; /* the region is outside */
             else {
                 vt_region r = random_region(&state, 225, 150);
-                CHECK_MSG(decode(&image, file.data, file.size, &r) == whole, "%s: byte %zu, region %d,%d %dx%d: %s", names[i],
-                          at, r.x, r.y, r.width, r.height, vt_error());
+                CHECK_MSG(decode(&image, file.data, file.size, &r) == whole, "%s: byte %zu, region %d,%d %dx%d: %s",
+                          names[i], at, r.x, r.y, r.width, r.height, vt_error());
             }
             file.data[at] = before;
         }
@@ -241,8 +246,8 @@ TEST(refuses_decompression_bombs)
 
 TEST(reads_orientation)
 {
-    uint8_t tiff[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 2, 1, 0, 0, 3, 0, 0, 0, 1, 0, 9, 0, 0,
-                      1,   0x12, 0, 3,  0, 0, 0, 1, 0, 6, 0, 0};
+    uint8_t tiff[] = {'M', 'M', 0, 42, 0, 0, 0,    8, 0, 2, 1, 0, 0, 3, 0, 0, 0,
+                      1,   0,   9, 0,  0, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0};
     CHECK_EQ(vt_exif_orientation(tiff, sizeof tiff), 6);
     for (size_t n = 0; n < sizeof tiff; n++) CHECK_EQ(vt_exif_orientation(tiff, n), 1);
     tiff[31] = 9;

@@ -28,8 +28,8 @@ TEST(equals_pil)
     float x0, y0, x1, y1;
     unsigned crc;
     FILE *list = open_list("resizes.txt");
-    while (fscanf(list, "%79s %d %d %d %d %f %f %f %f %x", name, &channels, &filter, &width, &height, &x0, &y0, &x1, &y1,
-                  &crc) == 10) {
+    while (fscanf(list, "%79s %d %d %d %d %f %f %f %f %x", name, &channels, &filter, &width, &height, &x0, &y0, &x1,
+                  &y1, &crc) == 10) {
         CHECK_OK(vt_image_read(&image, image_path(path, name), channels));
         vt_resize job = job_of(&image, (vt_filter)filter, width, height);
         job.x0 = x0, job.x1 = x1, job.y0 = y0, job.y1 = y1;
@@ -39,8 +39,9 @@ TEST(equals_pil)
             resizer.plain = plain;
             memset(out, 0xA5, bytes);
             CHECK_OK(vt_resizer_run(&resizer, &job, out));
-            CHECK_MSG(pixels_crc(out, bytes) == crc, "%s: %d channels, filter %d, to %d x %d from %g,%g - %g,%g, plain %d", name,
-                      channels, filter, width, height, x0, y0, x1, y1, plain);
+            CHECK_MSG(pixels_crc(out, bytes) == crc,
+                      "%s: %d channels, filter %d, to %d x %d from %g,%g - %g,%g, plain %d", name, channels, filter,
+                      width, height, x0, y0, x1, y1, plain);
         }
         free(out);
         lines++;
@@ -92,7 +93,8 @@ TEST(bodies_agree)
             v[k] = 1 + (int)((state >> 16) % (k < 2 ? 40 : 70));
         }
         int channels = v[4] % 2 ? 3 : 1;
-        size_t size = (size_t)v[0] * (size_t)v[1] * (size_t)channels, out_size = (size_t)v[2] * (size_t)v[3] * (size_t)channels;
+        size_t size = (size_t)v[0] * (size_t)v[1] * (size_t)channels,
+               out_size = (size_t)v[2] * (size_t)v[3] * (size_t)channels;
         vt_image image = {.data = malloc(size), .width = v[0], .height = v[1], .channels = channels};
         for (size_t k = 0; k < size; k++) image.data[k] = (uint8_t)((k * 2654435761u) >> (v[4] % 24));
         uint8_t *out[2] = {malloc(out_size), malloc(out_size)};
@@ -101,8 +103,8 @@ TEST(bodies_agree)
             resizer.plain = plain;
             CHECK_OK(vt_resizer_run(&resizer, &job, out[plain]));
         }
-        CHECK_MSG(memcmp(out[0], out[1], out_size) == 0, "%d x %d x %d to %d x %d, filter %d", v[0], v[1], channels, v[2], v[3],
-                  i % 3);
+        CHECK_MSG(memcmp(out[0], out[1], out_size) == 0, "%d x %d x %d to %d x %d, filter %d", v[0], v[1], channels,
+                  v[2], v[3], i % 3);
         free(out[0]);
         free(out[1]);
         free(image.data);

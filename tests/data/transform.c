@@ -5,7 +5,8 @@
 
 enum { SIDE = 64 };
 
-static vt_status run_file(const vt_transform *t, vt_transform_scratch *scratch, const vt_file *file, uint32_t i, uint8_t *out)
+static vt_status run_file(const vt_transform *t, vt_transform_scratch *scratch, const vt_file *file, uint32_t i,
+                          uint8_t *out)
 {
     vt_sample sample = {.bytes = file->data, .size = file->size};
     return vt_transform_sample(t, scratch, &sample, 3, 1, i, 0, out);
@@ -35,7 +36,8 @@ TEST(evaluation_equals_pil)
         uint8_t *out = malloc(bytes);
         vt_file file = image_file(name);
         CHECK_OK(run_file(&t, &scratch, &file, 0, out));
-        CHECK_MSG(pixels_crc(out, bytes) == crc, "%s: to %d x %d, crop_pct %g, filter %d", name, height, width, crop_pct, filter);
+        CHECK_MSG(pixels_crc(out, bytes) == crc, "%s: to %d x %d, crop_pct %g, filter %d", name, height, width,
+                  crop_pct, filter);
         CHECK_OK(vt_image_read(&image, image_path(path, name), channels));
         vt_sample pixels = sample_of(&image);
         CHECK_OK(vt_transform_sample(&t, &scratch, &pixels, 0, 0, 0, 0, out));
@@ -66,9 +68,10 @@ TEST(evaluation_keeps_what_has_the_size)
 /* A file's sample is that of its pixels: only the region is decoded, and that changes nothing. */
 TEST(training_from_files_equals_pixels)
 {
-    static const char *const names[] = {"made/420.jpg", "made/422.jpg", "made/411.jpg", "made/440.jpg", "made/grey.jpg",
-                                        "made/cmyk.jpg", "made/progressive.jpg", "made/restart.jpg", "exif/Landscape_5.jpg",
-                                        "exif/Portrait_8.jpg", "made/tiny.jpg", "pngsuite/basn6a08.png"};
+    static const char *const names[] = {"made/420.jpg",         "made/422.jpg",     "made/411.jpg",
+                                        "made/440.jpg",         "made/grey.jpg",    "made/cmyk.jpg",
+                                        "made/progressive.jpg", "made/restart.jpg", "exif/Landscape_5.jpg",
+                                        "exif/Portrait_8.jpg",  "made/tiny.jpg",    "pngsuite/basn6a08.png"};
     static uint8_t a[SIDE * SIDE * 3], b[SIDE * SIDE * 3];
     vt_transform t = vt_transform_default(SIDE, SIDE, 3, true);
     vt_transform_scratch scratch = {0};

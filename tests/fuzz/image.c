@@ -1,5 +1,5 @@
-/* libFuzzer entry: PNG and JPEG files, whole, and as training and evaluation take them. What is accepted must have pixels
- * that can be read, and be accepted whatever part of it is wanted. */
+/* libFuzzer entry: PNG and JPEG files, whole, and as training and evaluation take them. What is accepted must have
+ * pixels that can be read, and be accepted whatever part of it is wanted. */
 #include <stdlib.h>
 
 #include "data/transform.h"

@@ -11,7 +11,8 @@ enum {
 
 typedef struct plan {
     int64_t heads;              /* B * H */
-    int n, d, cuts;             /* cuts: tasks of a head */
+    int n, d;
+    int together, cuts;         /* heads of a task, tasks of a head: one of them is 1 */
     int rows;                   /* of a chunk */
     size_t worker_floats;
 } plan;
@@ -24,6 +25,7 @@ static plan make_plan(const vt_node *node)
     p.d = (int)(qkv->shape[2] / (3 * a->heads));
     int most = vt_ceil_div(p.n, TASK_ROWS), want = p.heads < TASKS ? (int)((TASKS + p.heads - 1) / p.heads) : 1;
     p.cuts = want < most ? want : most;
+    p.together = vt_heads_together(p.heads, p.n, p.d);
     int ld = vt_scores_ld(p.n), task_rows = vt_ceil_div(p.n, p.cuts), tiles = CHUNK / (int)sizeof(float) / ld / VT_TILE_ROWS;
     p.rows = tiles > 0 ? tiles * VT_TILE_ROWS : VT_TILE_ROWS;
     if (p.rows > task_rows) p.rows = task_rows;
@@ -90,29 +92,44 @@ typedef struct job {
     plan p;
 } job;
 
+/* Part `cut` of head bh. */
+static void attend_head(const job *j, const vt_head *h, int64_t bh, int cut, float *scratch)
+{
+    const plan *p = &j->p;
+    vt_panels keys = {scratch, p->d, p->n}, values = {scratch + vt_panels_floats(p->d, p->n), p->n, p->d};
+    float *scores = values.data + vt_panels_floats(p->n, p->d);
+    vt_panels_pack(&keys, h->k, 1, h->stride);
+    vt_panels_pack(&values, h->v, h->stride, 1);
+    ptrdiff_t width = h->stride / 3;
+    float *out = (float *)j->r->out[0] + h->b * h->n * width + h->h * h->d, *lse = (float *)j->r->out[1] + bh * h->n;
+    int end = vt_cut(h->n, p->cuts, cut + 1);
+    for (int i = vt_cut(h->n, p->cuts, cut), rows; i < end; i += rows) {
+        rows = end - i < p->rows ? end - i : p->rows;
+        attend(h, &keys, &values, i, rows, scores, out + i * width, lse + i);
+    }
+}
+
 static void attend_task(void *arg, int task, int worker)
 {
     const job *j = arg;
-    const plan *p = &j->p;
-    vt_head h = vt_head_of(j->r, 0, 1, 2, task / p->cuts);
-    vt_panels keys = {(float *)j->r->scratch + (size_t)worker * p->worker_floats, p->d, p->n};
-    vt_panels values = {keys.data + vt_panels_floats(p->d, p->n), p->n, p->d};
-    float *scores = values.data + vt_panels_floats(p->n, p->d);
-    vt_panels_pack(&keys, h.k, 1, h.stride);
-    vt_panels_pack(&values, h.v, h.stride, 1);
-    float *out = (float *)j->r->out[0] + h.b * h.n * (h.stride / 3) + h.h * h.d;
-    float *lse = (float *)j->r->out[1] + (int64_t)(task / p->cuts) * h.n;
-    int end = vt_cut(h.n, p->cuts, task % p->cuts + 1);
-    for (int i = vt_cut(h.n, p->cuts, task % p->cuts), rows; i < end; i += rows) {
-        rows = end - i < p->rows ? end - i : p->rows;
-        attend(&h, &keys, &values, i, rows, scores, out + i * (h.stride / 3), lse + i);
+    int64_t bh = task / j->p.cuts * j->p.together, end = bh + j->p.together;
+    if (end > j->p.heads) end = j->p.heads;
+    vt_head h = vt_head_of(j->r, 0, 1, 2, bh), next;
+    vt_prefetch_head(&h);
+    for (; bh < end; bh++, h = next) {
+        if (bh + 1 < end) {
+            next = vt_head_of(j->r, 0, 1, 2, bh + 1);
+            vt_prefetch_head(&next);
+        }
+        attend_head(j, &h, bh, task % j->p.cuts, (float *)j->r->scratch + (size_t)worker * j->p.worker_floats);
     }
 }
 
 VT_FAST_BODY(attention)
 {
     job j = {r, make_plan(r->node)};
-    vt_pool_run(r->pool, (int)j.p.heads * j.p.cuts, attend_task, &j);
+    int64_t tasks = (j.p.heads + j.p.together - 1) / j.p.together * j.p.cuts;
+    vt_pool_run(r->pool, (int)tasks, attend_task, &j);
 }
 
 VT_FAST_SCRATCH(attention)

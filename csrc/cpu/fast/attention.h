@@ -45,6 +45,28 @@ static inline vt_head vt_head_of(const vt_run *r, int qkv, int bias, int random,
     return head;
 }
 
+/* Rows of a head lie pages apart in memory, which the hardware does not foresee. */
+static inline void vt_prefetch_rows(const float *p, ptrdiff_t stride, int rows, int cols)
+{
+    for (int i = 0; i < rows; i++, p += stride)
+        for (int k = 0; k < cols; k += 16) __builtin_prefetch(p + k, 0, 2);
+}
+
+static inline void vt_prefetch_head(const vt_head *h)
+{
+    vt_prefetch_rows(h->k, h->stride, h->n, h->d);
+    vt_prefetch_rows(h->v, h->stride, h->n, h->d);
+    vt_prefetch_rows(h->q, h->stride, h->n, h->d);
+}
+
+/* Heads of a task: small ones go together, so that each can be fetched while the one before is worked on. */
+static inline int vt_heads_together(int64_t heads, int n, int d)
+{
+    enum { TASKS = 64, PRODUCTS = 1 << 16 };
+    int64_t each = (int64_t)n * n * d, most = each < PRODUCTS ? PRODUCTS / each : 1, even = heads / TASKS;
+    return (int)(even < 1 ? 1 : even < most ? even : most);
+}
+
 /* q k^T of rows first .. first+rows-1, then scaled and biased where there is a bias: *scale is what is left to multiply by. */
 static inline void vt_head_scores(const vt_head *h, const vt_panels *keys, int first, int rows, float *scores, float *scale)
 {

@@ -9,19 +9,21 @@ enum { DOUT, QKV, OUT, LSE, BIAS, RANDOM };
 
 typedef struct plan {
     int64_t heads;              /* B * H */
-    int tasks, n, d;
+    int together, tasks, n, d;  /* heads of a task; tasks */
     int rows;                   /* of a chunk */
     size_t worker_floats;
 } plan;
 
-/* dbias is summed over the samples, and over the heads where they share one: a task then takes all that meet, in order. */
+/* dbias is summed over the samples, and over the heads where they share one: a task then takes all that meet, in order,
+ * which are `tasks` apart. */
 static plan make_plan(const vt_node *node)
 {
     const vt_attention_attrs *a = node->attrs;
     const vt_tensor *qkv = node->in[QKV], *dbias = node->out[1];
     plan p = {.heads = qkv->shape[0] * a->heads, .n = (int)qkv->shape[1]};
     p.d = (int)(qkv->shape[2] / (3 * a->heads));
-    p.tasks = dbias ? (int)dbias->shape[0] : (int)p.heads;
+    p.together = vt_heads_together(p.heads, p.n, p.d);
+    p.tasks = dbias ? (int)dbias->shape[0] : (int)((p.heads + p.together - 1) / p.together);
     int ld = vt_scores_ld(p.n), tiles = CHUNK / (int)sizeof(float) / ld / VT_TILE_ROWS;
     p.rows = tiles > 0 ? tiles * VT_TILE_ROWS : VT_TILE_ROWS;
     if (p.rows > p.n) p.rows = p.n;
@@ -106,7 +108,7 @@ static vt_panels take_panels(float **at, int k, int n)
     return p;
 }
 
-static void head_grad(const job *j, int64_t bh, int worker)
+static grad grad_of(const job *j, int64_t bh)
 {
     const vt_run *r = j->r;
     int n = j->p.n, d = j->p.d;
@@ -122,21 +124,33 @@ static void head_grad(const job *j, int64_t bh, int worker)
     g.dk = g.dq + g.width;
     g.dv = g.dk + g.width;
     if (dbias) g.dbias = (float *)r->out[1] + (dbias->shape[0] > 1 ? h->h * n * n : 0);
-    float *scratch = (float *)r->scratch + (size_t)worker * j->p.worker_floats;
-    g.keys_t = take_panels(&scratch, d, n);
-    g.values_t = take_panels(&scratch, d, n);
-    g.keys = take_panels(&scratch, n, d);
-    g.queries = take_panels(&scratch, n, d);
-    g.douts = take_panels(&scratch, n, d);
-    g.p = scratch;
-    g.ds = g.p + (ptrdiff_t)j->p.rows * h->ld;
-    g.factors = g.ds + (ptrdiff_t)j->p.rows * h->ld;
-    vt_panels_pack(&g.keys_t, h->k, 1, h->stride);
-    vt_panels_pack(&g.values_t, h->v, 1, h->stride);
-    vt_panels_pack(&g.keys, h->k, h->stride, 1);
-    vt_panels_pack(&g.queries, h->q, h->stride, 1);
-    vt_panels_pack(&g.douts, g.dout, g.width, 1);
-    for (int i = 0; i < n; i += j->p.rows) chunk_grad(&g, i, n - i < j->p.rows ? n - i : j->p.rows);
+    return g;
+}
+
+static void prefetch_grad(const grad *g)
+{
+    vt_prefetch_head(&g->h);
+    vt_prefetch_rows(g->dout, g->width, g->h.n, g->h.d);
+    vt_prefetch_rows(g->out, g->width, g->h.n, g->h.d);
+}
+
+static void head_grad(const plan *p, grad *g, float *scratch)
+{
+    const vt_head *h = &g->h;
+    g->keys_t = take_panels(&scratch, p->d, p->n);
+    g->values_t = take_panels(&scratch, p->d, p->n);
+    g->keys = take_panels(&scratch, p->n, p->d);
+    g->queries = take_panels(&scratch, p->n, p->d);
+    g->douts = take_panels(&scratch, p->n, p->d);
+    g->p = scratch;
+    g->ds = g->p + (ptrdiff_t)p->rows * h->ld;
+    g->factors = g->ds + (ptrdiff_t)p->rows * h->ld;
+    vt_panels_pack(&g->keys_t, h->k, 1, h->stride);
+    vt_panels_pack(&g->values_t, h->v, 1, h->stride);
+    vt_panels_pack(&g->keys, h->k, h->stride, 1);
+    vt_panels_pack(&g->queries, h->q, h->stride, 1);
+    vt_panels_pack(&g->douts, g->dout, g->width, 1);
+    for (int i = 0; i < p->n; i += p->rows) chunk_grad(g, i, p->n - i < p->rows ? p->n - i : p->rows);
 }
 
 static void grad_task(void *arg, int task, int worker)
@@ -147,7 +161,17 @@ static void grad_task(void *arg, int task, int worker)
         size_t each = vt_tensor_bytes(dbias) / (size_t)dbias->shape[0];
         memset((char *)j->r->out[1] + (size_t)task * each, 0, each);
     }
-    for (int64_t bh = task; bh < j->p.heads; bh += j->p.tasks) head_grad(j, bh, worker);
+    int64_t step = dbias ? j->p.tasks : 1, bh = dbias ? task : (int64_t)task * j->p.together;
+    int64_t end = dbias || bh + j->p.together > j->p.heads ? j->p.heads : bh + j->p.together;
+    grad g = grad_of(j, bh), next;
+    prefetch_grad(&g);
+    for (; bh < end; bh += step, g = next) {
+        if (bh + step < end) {
+            next = grad_of(j, bh + step);
+            prefetch_grad(&next);
+        }
+        head_grad(&j->p, &g, (float *)j->r->scratch + (size_t)worker * j->p.worker_floats);
+    }
 }
 
 VT_FAST_BODY(attention_grad)

@@ -1,5 +1,5 @@
 /* cpu/fast/simd_math.h - exp, log, tanh and GELU of vectors. NaN comes out as NaN. Errors are those tests/cpu/simd.c
- * holds them to. Coefficients: Chebyshev interpolation (exp, log, tanh), Remez's algorithm (GELU), highest power first. */
+ * holds them to. Coefficients, highest power first: Chebyshev interpolation (exp, log, tanh), Remez (GELU). */
 #ifndef VT_CPU_FAST_SIMD_MATH_H
 #define VT_CPU_FAST_SIMD_MATH_H
 
@@ -41,9 +41,9 @@ VT_INLINE vf vf_log(vf x)
     static const float c[] = {6.97161147e-2f, -0.114797338f, 0.116854199f, -0.124256873f, 0.142490576f,
                               -0.166678023f,  0.200007157f,  -0.24999997f, 0.333333312f};
     vi tiny = x < 1.17549435e-38f;
-    vi bits = (vi)vf_select(tiny, x * 8388608.0f, x);
-    vi e = (bits - 0x3F3504F3) >> 23;               /* x = m * 2^e, sqrt(1/2) <= m < sqrt(2) */
-    vf f = (vf)(bits - (e << 23)) - 1.0f, f2 = f * f;
+    vu bits = (vu)vf_select(tiny, x * 8388608.0f, x);
+    vi e = (vi)(bits - 0x3F3504F3u) >> 23;          /* x = m * 2^e, sqrt(1/2) <= m < sqrt(2) */
+    vf f = (vf)(bits - ((vu)e << 23)) - 1.0f, f2 = f * f;
     vf n = __builtin_convertvector(e - (tiny & 23), vf);
     vf y = f + (f * f2 * vf_polynomial(f, c, 9) + n * -2.12194440e-4f - 0.5f * f2) + n * 0.693359375f;
     y = vf_select(x == 0.0f, vf_set(-__builtin_inff()), y);
@@ -60,8 +60,8 @@ VT_INLINE vf vf_tanh(vf x)
     return vf_select(a < 0.625f, x + x * s * vf_polynomial(s, c, 5), large);
 }
 
-/* GELU(x) = x Phi(x) = max(x, 0) - a (1 - Phi(a)), a = |x|; 1 - Phi is smooth enough for a polynomial: no exp, no division.
- * Beyond 5.6 a (1 - Phi(a)) is taken as there, 6e-8. Absolute error 2.5e-7 and the rounding of the result. */
+/* GELU(x) = x Phi(x) = max(x, 0) - a (1 - Phi(a)), a = |x|; 1 - Phi is smooth enough for a polynomial: no exp, no
+ * division. Beyond 5.6 a (1 - Phi(a)) is taken as there, 6e-8. Absolute error 2.5e-7 and the rounding of the result. */
 VT_INLINE vf vf_gelu(vf x)
 {
     static const float c[] = {0.00274159269f, -0.00910153108f, -0.00423487698f, 0.0453379882f, -0.0328547832f,
