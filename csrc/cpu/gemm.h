@@ -23,7 +23,6 @@ typedef struct vt_gemm {
     ptrdiff_t ldc;
     int accumulate;             /* 0: C = A B + bias; 1: C = C + (A B + bias); likewise a_sum */
     const float *bias;          /* [n] or NULL */
-    /* Not for vt_gemm_serial: */
     float *a_sum;               /* [m] or NULL: sum over j of A[i, j], where a_row is 1; for A = dy^T db */
     vt_gemm_hook hook;          /* or NULL */
     void *hook_arg;
@@ -33,8 +32,6 @@ typedef struct vt_gemm {
 typedef struct vt_gemm_path {
     size_t (*scratch)(const vt_gemm *g, int threads);
     void (*run)(const vt_gemm *g, vt_pool *pool, void *scratch);
-    size_t (*scratch_serial)(const vt_gemm *g);
-    void (*serial)(const vt_gemm *g, void *scratch);
 } vt_gemm_path;
 extern const vt_gemm_path vt_gemm_path_plain, vt_gemm_path_avx2, vt_gemm_path_avx512;
 
@@ -42,16 +39,10 @@ extern const vt_gemm_path vt_gemm_path_plain, vt_gemm_path_avx2, vt_gemm_path_av
 #include "cpu/cpu.h"
 #define vt_gemm_scratch VT_ISA_NAME(vt_gemm_scratch)
 #define vt_gemm_run VT_ISA_NAME(vt_gemm_run)
-#define vt_gemm_scratch_serial VT_ISA_NAME(vt_gemm_scratch_serial)
-#define vt_gemm_serial VT_ISA_NAME(vt_gemm_serial)
 
 /* Bytes of scratch, VT_ALIGN-aligned, for vt_gemm_run on a pool of that many threads; m, n, k and A's strides count. */
 size_t vt_gemm_scratch(const vt_gemm *g, int threads);
 void vt_gemm_run(const vt_gemm *g, vt_pool *pool, void *scratch);
-
-/* For small products within a task, k up to a few hundred. */
-size_t vt_gemm_scratch_serial(const vt_gemm *g);
-void vt_gemm_serial(const vt_gemm *g, void *scratch);
 #endif
 
 #endif

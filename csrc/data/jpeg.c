@@ -89,8 +89,7 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t n)
     }
 }
 
-/* The smallest scale of 8/8, 4/8, 2/8, 1/8 that keeps the region at its least size. (The eighths between have no SIMD.)
- */
+/* The smallest scale of 8/8, 4/8, 2/8, 1/8 that keeps the region at its least size; eighths between have no SIMD. */
 static unsigned choose_scale(const vt_region *r)
 {
     unsigned scale = 8;

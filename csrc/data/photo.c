@@ -33,11 +33,11 @@ static float noise(uint64_t seed, int octave, float x, float y)
     return top * (1 - v) + low * v;
 }
 
-/* Each octave has half the size and 0.62 of the height of the one before. */
+/* Each octave has half the size and 0.72 of the height of the one before. */
 static float texture(uint64_t seed, float x, float y, float size)
 {
     float sum = 0, height = 1;
-    for (int i = 0; i < OCTAVES; i++, height *= 0.62f, size *= 0.5f) sum += height * noise(seed, i, x / size, y / size);
+    for (int i = 0; i < OCTAVES; i++, height *= 0.72f, size *= 0.5f) sum += height * noise(seed, i, x / size, y / size);
     return sum;
 }
 

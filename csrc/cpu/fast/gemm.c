@@ -195,37 +195,4 @@ void vt_gemm_run(const vt_gemm *g, vt_pool *pool, void *scratch)
     vt_pool_run(pool, j.p.row_tasks * j.p.col_tasks, multiply_task, &j);
 }
 
-size_t vt_gemm_scratch_serial(const vt_gemm *g)
-{
-    return round_bytes((size_t)g->k * VT_TILE_COLS);
-}
-
-void vt_gemm_serial(const vt_gemm *g, void *scratch)
-{
-    if (g->m <= 0) return;
-    int tiles = vt_ceil_div(g->m, VT_TILE_ROWS), all = vt_ceil_div(g->n, VT_LANES);
-    int panels = vt_ceil_div(all, VT_TILE_VECS);
-    vt_tile t = {.a_row = g->a_row, .a_col = g->a_col, .k = g->k, .accumulate = g->accumulate, .ldc = g->ldc};
-    for (int panel = 0; panel < panels; panel++) {
-        int vec = vt_cut(all, panels, panel), vecs = vt_cut(all, panels, panel + 1) - vec;
-        int col = vec * VT_LANES, left = g->n - col;
-        if (g->b_col == 1 && left >= vecs * VT_LANES) { /* whole vectors of B as they lie */
-            t.b = g->b + col;
-            t.b_row = g->b_row;
-        } else {
-            vt_gemm_pack_b(g, 0, g->k, col, vecs, scratch);
-            t.b = scratch;
-            t.b_row = vecs * VT_LANES;
-        }
-        t.bias = g->bias ? g->bias + col : NULL;
-        t.last = left < vecs * VT_LANES ? left - (vecs - 1) * VT_LANES : VT_LANES;
-        for (int tile = 0; tile < tiles; tile++) {
-            int row = vt_cut(g->m, tiles, tile), rows = vt_cut(g->m, tiles, tile + 1) - row;
-            t.a = g->a + row * g->a_row;
-            t.c = g->c + row * g->ldc + col;
-            vt_gemm_tiles[rows - 1][vecs - 1](&t);
-        }
-    }
-}
-
-const vt_gemm_path VT_ISA_NAME(vt_gemm_path) = {vt_gemm_scratch, vt_gemm_run, vt_gemm_scratch_serial, vt_gemm_serial};
+const vt_gemm_path VT_ISA_NAME(vt_gemm_path) = {vt_gemm_scratch, vt_gemm_run};

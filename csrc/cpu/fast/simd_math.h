@@ -35,22 +35,6 @@ VT_INLINE vf vf_exp(vf x)
     return e * (vf)((half + 127) << 23) * (vf)((n - half + 127) << 23);
 }
 
-/* ln x: 2 ulp; 0 gives -inf, below it NaN. */
-VT_INLINE vf vf_log(vf x)
-{
-    static const float c[] = {6.97161147e-2f, -0.114797338f, 0.116854199f, -0.124256873f, 0.142490576f,
-                              -0.166678023f,  0.200007157f,  -0.24999997f, 0.333333312f};
-    vi tiny = x < 1.17549435e-38f;
-    vu bits = (vu)vf_select(tiny, x * 8388608.0f, x);
-    vi e = (vi)(bits - 0x3F3504F3u) >> 23;          /* x = m * 2^e, sqrt(1/2) <= m < sqrt(2) */
-    vf f = (vf)(bits - ((vu)e << 23)) - 1.0f, f2 = f * f;
-    vf n = __builtin_convertvector(e - (tiny & 23), vf);
-    vf y = f + (f * f2 * vf_polynomial(f, c, 9) + n * -2.12194440e-4f - 0.5f * f2) + n * 0.693359375f;
-    y = vf_select(x == 0.0f, vf_set(-__builtin_inff()), y);
-    y = vf_select((vi)(x >= 0.0f) & (vi)(x < __builtin_inff()), y, vf_select((vi)(x == __builtin_inff()), x, x - x));
-    return vf_select(x < 0.0f, vf_set(__builtin_nanf("")), y);
-}
-
 /* 3 ulp. */
 VT_INLINE vf vf_tanh(vf x)
 {
