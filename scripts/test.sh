@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test through ctest.
-#   tier 1: the unit tests, then the same under AddressSanitizer and UndefinedBehaviorSanitizer
+#   tier 1: the unit tests, the same under AddressSanitizer and UndefinedBehaviorSanitizer, and a build without fast bodies
 #   tier 2: what has threads under ThreadSanitizer, a short run of every fuzzer, the comparison with PyTorch
 # A failing part does not stop the others; the exit status is 1 if any failed.
 set -euo pipefail
@@ -85,6 +85,8 @@ tier_1() {
     part "unit tests" build all "-E ^(parity|fuzz)/"
     part "unit tests, address and undefined sanitizers" build/asan all "-E ^(parity|fuzz)/" \
         "${checked[@]}" -DVITC_SANITIZE=address,undefined
+    part "without the fast bodies, as on an unknown processor" build/reference all "-R ^(ops|graph|train)/" \
+        -DVITC_FAST_CPU=OFF
 }
 
 tier_2() {

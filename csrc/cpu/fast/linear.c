@@ -53,17 +53,17 @@ typedef struct epilogue {
 } epilogue;
 
 /* The next tile is most often the one below. Its rows lie apart, which the hardware does not foresee. */
-VT_INLINE void prefetch_below(const epilogue *e, int row0, int col0, int rows, int cols, const int write)
+VT_INLINE void prefetch_below(const epilogue *e, int row0, int col0, int rows, int cols)
 {
     int end = row0 + 2 * rows < e->rows ? row0 + 2 * rows : e->rows;
     for (int i = row0 + rows; i < end; i++)
-        for (int k = 0; k < cols; k += 16) __builtin_prefetch(e->pre + i * e->row + col0 + k, write);
+        for (int k = 0; k < cols; k += 16) __builtin_prefetch(e->pre + i * e->row + col0 + k);
 }
 
 static void activate_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
-    if (e->pre) prefetch_below(e, row0, col0, rows, cols, 1);
+    if (e->pre) prefetch_below(e, row0, col0, rows, cols);
     for (int i = 0; i < rows; i++, c += ldc) {
         float *pre = e->pre ? e->pre + (row0 + i) * e->row + col0 : NULL;
 #define CALL(k) vt_activate_as(k, c, c, pre, cols)
@@ -75,7 +75,7 @@ static void activate_tile(void *arg, int row0, int col0, int rows, int cols, flo
 static void grad_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
-    prefetch_below(e, row0, col0, rows, cols, 0);
+    prefetch_below(e, row0, col0, rows, cols);
     for (int i = 0; i < rows; i++, c += ldc) {
         const float *pre = e->pre + (row0 + i) * e->row + col0;
 #define CALL(k) vt_activate_grad_as(k, c, c, pre, cols)
