@@ -29,7 +29,8 @@ static int test_failures;
     } while (0)
 #define CHECK(cond) CHECK_MSG(cond, "does not hold")
 #define CHECK_EQ(a, b) CHECK_MSG((a) == (b), "%lld and %lld", (long long)(a), (long long)(b))
-#define CHECK_NEAR(a, b, tol) CHECK_MSG(fabs((double)(a) - (double)(b)) <= (tol), "%.9g and %.9g", (double)(a), (double)(b))
+#define CHECK_NEAR(a, b, tol) \
+    CHECK_MSG(fabs((double)(a) - (double)(b)) <= (tol), "%.9g and %.9g", (double)(a), (double)(b))
 #define CHECK_STR(a, b) CHECK_MSG(strcmp(a, b) == 0, "\"%s\" and \"%s\"", a, b)
 #define CHECK_OK(expr) CHECK_MSG((expr) == VT_OK, "%s", vt_error())
 /* Fails with this status and a message that contains `part`. */

@@ -19,9 +19,12 @@ typedef struct settings {
 static const vt_option table[] = {
     {.name = "bench", .kind = VT_OPT_STRINGS, FIELD(kinds), .choices = "step|kernels|loader", .positional = true,
      .help = "what to measure, separated by commas"},
-    {.name = "json", .kind = VT_OPT_STRING, FIELD(json), .argument = "FILE", .help = "write one JSON object there; - is stdout"},
-    {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6, .help = "steps to measure; 0: as --seconds says"},
-    {.name = "seconds", .kind = VT_OPT_FLOAT, FIELD(seconds), .min = 0, .max = 1e5, .fallback = "5", .help = "to measure for"},
+    {.name = "json", .kind = VT_OPT_STRING, FIELD(json), .argument = "FILE",
+     .help = "write one JSON object there; - is stdout"},
+    {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6,
+     .help = "steps to measure; 0: as --seconds says"},
+    {.name = "seconds", .kind = VT_OPT_FLOAT, FIELD(seconds), .min = 0, .max = 1e5, .fallback = "5",
+     .help = "to measure for"},
     {.name = "ledger", .kind = VT_OPT_FLAG, FIELD(ledger), .help = "step: time each op too"},
     {.name = "reference", .kind = VT_OPT_FLAG, FIELD(reference), .fallback = "true",
      .help = "kernels: leave the reference bodies away"},
@@ -80,7 +83,8 @@ static vt_status bench_kernels(vt_options *options, settings *s, output *out)
     if (st == VT_OK && !s->train.model.depth && b.model.depth > 2) b.model.depth = 2;
     if (st == VT_OK) st = vt_bench_kernels_run(&ops, &b, s->steps ? s->steps : RUNS, s->reference);
     if (st) return st;
-    vt_text_printf(&out->table, "ops of a step of %s, depth %d, batch %d\n", b.model.name, b.model.depth, b.train.batch_size);
+    vt_text_printf(&out->table, "ops of a step of %s, depth %d, batch %d\n", b.model.name, b.model.depth,
+                   b.train.batch_size);
     vt_bench_ops_table(&out->table, &ops);
     vt_bench_ops_json(&out->json, &ops);
     vt_bench_ops_free(&ops);
@@ -134,6 +138,7 @@ static vt_status run(vt_options *options, void *given)
 }
 
 const vt_command vt_command_bench = {
-    .name = "bench", .summary = "times of steps, ops and the loader", .usage = "vitc bench step,kernels,loader [--json F] [flags]",
+    .name = "bench", .summary = "times of steps, ops and the loader",
+        .usage = "vitc bench step,kernels,loader [--json F] [flags]",
     .example = "vitc bench step --model deit_micro --batch-size 128 --json -", .table = table,
     .settings_bytes = sizeof(settings), .run = run};

@@ -23,8 +23,10 @@ static const vt_option table[] = {
     {.name = "checkpoint", .kind = VT_OPT_STRING, FIELD(checkpoint), .argument = "FILE",
      .help = "of a run, or any safetensors file with timm's names"},
     {.name = "ema", .kind = VT_OPT_FLAG, FIELD(ema), .help = "the average of the weights"},
-    {.name = "split", .kind = VT_OPT_CHOICE, FIELD(split), .choices = "train|val|all", .fallback = "val", .help = "which images"},
-    {.name = "batch-size", .aliases = "b", .kind = VT_OPT_INT, FIELD(batch_size), .min = 1, .max = 65536, .fallback = "64",
+    {.name = "split", .kind = VT_OPT_CHOICE, FIELD(split), .choices = "train|val|all", .fallback = "val",
+     .help = "which images"},
+    {.name = "batch-size", .aliases = "b", .kind = VT_OPT_INT, FIELD(batch_size), .min = 1, .max = 65536,
+     .fallback = "64",
      .help = "images at a time"},
     {.name = "json", .kind = VT_OPT_FLAG, FIELD(json), .help = "print one JSON object"},
     TABLE(data, vt_data_flags_table), TABLE(images, vt_image_flags_table), TABLE(model, vt_model_flags_table),
@@ -56,7 +58,8 @@ static vt_status print(const settings *s, const vt_checkpoint *c, const vt_score
 static vt_status open_data(const settings *s, const vt_checkpoint *c, vt_dataset **data)
 {
     if (c->model.in_chans != 1 && c->model.in_chans != 3)
-        return vt_fail(VT_INVALID, "%s: the model has %d channels, images have 1 or 3", s->checkpoint, c->model.in_chans);
+        return vt_fail(VT_INVALID, "%s: the model has %d channels, images have 1 or 3", s->checkpoint,
+                       c->model.in_chans);
     vt_dataset_options o = {.val_split = c->ours ? c->preprocessing.val_split : s->data.val_split,
                             .seed = (uint64_t)c->preprocessing.seed, .num_classes = c->model.classes,
                             .in_chans = c->model.in_chans, .val_names = c->held_out, .val_count = c->held_out_count,
@@ -80,10 +83,11 @@ static vt_status evaluate(vt_options *options, const settings *s, vt_checkpoint 
     VT_TRY(vt_eval_open(&eval, &model->workspace));
     vt_transform t = vt_transform_default(c->model.img_height, c->model.img_width, c->model.in_chans, false);
     t.crop_pct = vt_options_given(options, "crop-pct") ? s->images.crop_pct : c->preprocessing.crop_pct;
-    t.interpolation = vt_options_given(options, "interpolation") ? s->images.interpolation : c->preprocessing.interpolation;
+    t.interpolation = vt_options_given(options,
+                                       "interpolation") ? s->images.interpolation : c->preprocessing.interpolation;
     int threads = vt_pool_threads(model->device->pool);
-    fprintf(stderr, "device: %s (%s, %d threads)  %u images\n", model->device->backend->name, model->device->path, threads,
-            vt_dataset_count(data));
+    fprintf(stderr, "device: %s (%s, %d threads)  %u images\n", model->device->backend->name, model->device->path,
+            threads, vt_dataset_count(data));
     VT_TRY(vt_evaluate(&score, &eval, data, &t, s->data.num_workers < threads ? s->data.num_workers : threads,
                        s->data.bad_images));
     st = print(s, c, &score);

@@ -10,5 +10,6 @@ static vt_status run(vt_options *options, void *settings)
 
 static const vt_option table[] = {{0}};
 
-const vt_command vt_command_models = {.name = "models", .summary = "the names that --model takes", .usage = "vitc models",
+const vt_command vt_command_models = {.name = "models", .summary = "the names that --model takes",
+                                      .usage = "vitc models",
                                       .table = table, .run = run};

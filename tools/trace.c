@@ -13,18 +13,23 @@ typedef struct settings {
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Trace"
 static const vt_option table[] = {
-    {.name = "weights", .kind = VT_OPT_STRING, FIELD(weights), .argument = "FILE", .help = "safetensors with timm's names"},
+    {.name = "weights", .kind = VT_OPT_STRING, FIELD(weights), .argument = "FILE",
+     .help = "safetensors with timm's names"},
     {.name = "inputs", .kind = VT_OPT_STRING, FIELD(inputs), .argument = "FILE",
      .help = "images f32 [B,C,H,W], normalised; targets f32 [B,K] or labels i64 [B]; mask.NAME f32 [B]"},
     {.name = "output", .kind = VT_OPT_STRING, FIELD(output), .argument = "FILE", .help = "what was computed, by name"},
     {.name = "train", .kind = VT_OPT_FLAG, FIELD(train), .help = "drop-path by the given masks, dropout on"},
     {.name = "backward", .kind = VT_OPT_FLAG, FIELD(backward), .help = "grad.NAME of every parameter"},
     {.name = "all", .kind = VT_OPT_FLAG, FIELD(all), .help = "activations by timm's module path"},
-    {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6, .help = "optimizer steps; then param.NAME, ema.NAME, losses"},
+    {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6,
+     .help = "optimizer steps; then param.NAME, ema.NAME, losses"},
     {.name = "lr", .kind = VT_OPT_FLOAT, FIELD(lr), .min = 0, .max = 1e6, .fallback = "5e-4", .help = "as it stands"},
-    {.name = "weight-decay", .kind = VT_OPT_FLOAT, FIELD(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05", .help = "AdamW's"},
-    {.name = "clip-grad", .kind = VT_OPT_FLOAT, FIELD(clip_grad), .min = 0, .max = 1e9, .help = "largest gradient norm; 0: off"},
-    {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, FIELD(ema_decay), .min = -1, .max = 1, .fallback = "-1", .help = "EMA of the weights; below 0: none"},
+    {.name = "weight-decay", .kind = VT_OPT_FLOAT, FIELD(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05",
+     .help = "AdamW's"},
+    {.name = "clip-grad", .kind = VT_OPT_FLOAT, FIELD(clip_grad), .min = 0, .max = 1e9,
+     .help = "largest gradient norm; 0: off"},
+    {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, FIELD(ema_decay), .min = -1, .max = 1, .fallback = "-1",
+     .help = "EMA of the weights; below 0: none"},
     {.name = "model-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, model), .table = vt_model_flags_table},
     {.name = "device-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, device), .table = vt_device_flags_table},
     {0}};

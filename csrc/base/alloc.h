@@ -13,8 +13,8 @@ void vt_free(void *p);
 char *vt_strdup(const char *s);
 
 /* In the test build (VT_TEST_ALLOC) the n-th allocation from now fails, counted from 1, and all after it when `sticky`;
- * 0 turns it off. Returns what was left of the count before: 0 where it had come to its end. vt_alloc_live counts blocks
- * not yet freed. */
+ * 0 turns it off. Returns what was left of the count before: 0 where it had come to its end. vt_alloc_live counts
+ * blocks not yet freed. */
 long vt_alloc_fail_at(long n, int sticky);
 long vt_alloc_live(void);
 

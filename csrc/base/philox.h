@@ -1,7 +1,7 @@
 /* base/philox.h - every random number of vitc, on the host and in kernels (common subset of C and C++).
  *
- * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function of a 64-bit key
- * and a 128-bit counter, so there is no state to save and a number does not depend on who draws it.
+ * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function of a 64-bit
+ * key and a 128-bit counter, so there is no state to save and a number does not depend on who draws it.
  *
  *   data    key = seed                        counter = { draw, epoch, sample, purpose << 24 | repeat }
  *   graph   key = seed mixed with the hash    counter = { element / 4, slot in the global batch, step, 0xffffffff }
@@ -70,7 +70,14 @@ VT_HD float vt_graph_uniform(uint64_t key, uint32_t step, uint32_t slot, uint32_
 }
 
 /* A stream of draws under one data key. */
-enum vt_purpose { VT_PURPOSE_SHUFFLE = 1, VT_PURPOSE_CROP, VT_PURPOSE_FLIP, VT_PURPOSE_SPLIT, VT_PURPOSE_INIT, VT_PURPOSE_AUGMENT };
+enum vt_purpose {
+    VT_PURPOSE_SHUFFLE = 1,
+    VT_PURPOSE_CROP,
+    VT_PURPOSE_FLIP,
+    VT_PURPOSE_SPLIT,
+    VT_PURPOSE_INIT,
+    VT_PURPOSE_AUGMENT
+};
 
 typedef struct vt_rng {
     uint64_t key;

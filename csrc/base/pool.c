@@ -93,7 +93,8 @@ void vt_pool_run(vt_pool *p, int tasks, vt_task fn, void *arg)
     p->running = p->started - 1;
     announce(p);
     take_tasks(p, 0);
-    /* A worker that has not left take_tasks may still read p->fn. On an overfull machine it may be off the processor. */
+    /* A worker that has not left take_tasks may still read p->fn. On an overfull machine it may be off the processor.
+     * */
     for (int i = 0; atomic_load(&p->running) > 0; i++) {
         if (i < SPINS) pause_cpu();
         else sched_yield();

@@ -1,5 +1,5 @@
-/* base/pool.h - the one thread pool. Work is cut into tasks by shape alone; which worker takes a task is left to chance,
- * so a body may not let results depend on `worker` (it may only pick a scratch buffer by it). */
+/* base/pool.h - the one thread pool. Work is cut into tasks by shape alone; which worker takes a task is left to
+ * chance, so a body may not let results depend on `worker` (it may only pick a scratch buffer by it). */
 #ifndef VT_BASE_POOL_H
 #define VT_BASE_POOL_H
 

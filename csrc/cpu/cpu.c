@@ -67,7 +67,8 @@ static vt_status cpu_alloc(vt_device *d, size_t bytes, void **data)
 {
     *data = vt_alloc(bytes);
     if (*data) return VT_OK;
-    return vt_fail(VT_NO_MEMORY, "out of memory: %.1f MiB for the model; lower --batch-size (vitc plan tells what fits)",
+    return vt_fail(VT_NO_MEMORY,
+                   "out of memory: %.1f MiB for the model; lower --batch-size (vitc plan tells what fits)",
                    (double)bytes / 1048576.0);
 }
 

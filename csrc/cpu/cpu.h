@@ -1,7 +1,7 @@
 /* cpu/cpu.h - the CPU backend's own state: which code path, and the fast bodies of that path.
  *
- * csrc/cpu/fast/NAME.c holds the fast fp32 body of op NAME as `VT_FAST_BODY(NAME)`, compiled once for each instruction set;
- * where ops.def says so, it must exist, or the program does not link. */
+ * csrc/cpu/fast/NAME.c holds the fast fp32 body of op NAME as `VT_FAST_BODY(NAME)`, compiled once for each instruction
+ * set; where ops.def says so, it must exist, or the program does not link. */
 #ifndef VT_CPU_CPU_H
 #define VT_CPU_CPU_H
 

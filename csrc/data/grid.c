@@ -33,13 +33,15 @@ static layout lay_out(const vt_cell *cells, int count, int width, int height)
     l.cell_width = GAP + (text_width > l.image_width ? text_width : l.image_width);
     l.cell_height = GAP + l.image_height + (lines ? ABOVE_TEXT + lines * LINE : 0);
     l.columns = 1; /* three wide to two high */
-    while (l.columns < count && 2 * l.columns * l.cell_width < 3 * ((count + l.columns - 1) / l.columns) * l.cell_height)
+    while (l.columns < count &&
+           2 * l.columns * l.cell_width < 3 * ((count + l.columns - 1) / l.columns) * l.cell_height)
         l.columns++;
     l.rows = (count + l.columns - 1) / l.columns;
     return l;
 }
 
-static void draw_image(const vt_canvas *c, const layout *l, int x, int y, const uint8_t *pixels, int width, int channels)
+static void draw_image(const vt_canvas *c, const layout *l, int x, int y, const uint8_t *pixels, int width,
+                       int channels)
 {
     for (int v = 0; v < l->image_height; v++)
         for (int u = 0; u < l->image_width; u++) {
@@ -58,8 +60,8 @@ static void draw_cell(const vt_canvas *c, const layout *l, int i, const vt_cell 
         if (!cell->lines[k]) continue;
         int letters = vt_font_columns(cell->lines[k]), most = room / LETTER;
         if (letters > most) letters = most;
-        vt_font_draw(c, left + (room - letters * LETTER) / 2, top + l->image_height + ABOVE_TEXT + k * LINE, 2, cell->lines[k],
-                     letters, cell->colours[k]);
+        vt_font_draw(c, left + (room - letters * LETTER) / 2, top + l->image_height + ABOVE_TEXT + k * LINE, 2,
+                     cell->lines[k], letters, cell->colours[k]);
     }
 }
 

@@ -1,8 +1,9 @@
 /* Reverse-mode differentiation over the node list, with optional recomputation.
  *
- * Nodes of one segment (a transformer block) are recomputed as a unit: when the walk first meets the segment it appends a
- * copy of its nodes, whose tensors are the originals' twins, and the segment's gradient rules then read the twins. What the
- * copy makes that no rule reads is removed later as unused, and the originals' activations die in the forward pass. */
+ * Nodes of one segment (a transformer block) are recomputed as a unit: when the walk first meets the segment it
+ * appends a copy of its nodes, whose tensors are the originals' twins, and the segment's gradient rules then read the
+ * twins. What the copy makes that no rule reads is removed later as unused, and the originals' activations die in the
+ * forward pass. */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,6 +1,7 @@
 /* graph/backend.h - what executes a graph. A backend is one vtable; a device is a backend opened with its options.
  *
- * Memory that a device gives out is its own ("device memory"): the host reads and writes it through read and write alone. */
+ * Memory that a device gives out is its own ("device memory"): the host reads and writes it through read and write
+ * alone. */
 #ifndef VT_GRAPH_BACKEND_H
 #define VT_GRAPH_BACKEND_H
 

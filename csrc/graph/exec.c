@@ -26,8 +26,9 @@ vt_status vt_device_open(vt_device **device, const vt_device_options *options)
     if (!d) return vt_fail_memory("device");
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strcmp(backends[i]->name, options->name) == 0) d->backend = backends[i];
-    vt_status st = d->backend ? d->backend->open(d, options)
-                              : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use cpu", options->name);
+    vt_status st = d->backend
+                       ? d->backend->open(d, options)
+                       : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use cpu", options->name);
     if (st) {
         vt_free(d);
         return st;

@@ -32,7 +32,8 @@ vt_status vt_exec_run(vt_exec *exec);
 /* From now on each run adds the seconds of node i, told by `clock`, to seconds[i] [n_nodes]; NULL: no more. */
 void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
 
-/* As vt_exec_run, looking at each output: stops at the first that is not finite and names op and tensor in a failure. */
+/* As vt_exec_run, looking at each output: stops at the first that is not finite and names op and tensor in a failure.
+ * */
 vt_status vt_exec_run_checked(vt_exec *exec);
 
 /* Copies a kept tensor or a store's to the host, as float. */

@@ -1,7 +1,8 @@
 /* graph/graph.h - the static graph: tensors, nodes, and the op descriptors they point to.
  *
- * Builders append nodes; a node's place in the list is when it runs. The first failure sticks to the graph: builders then
- * return NULL and accept NULL, and vt_graph_status tells at the end, so that a model is written without a check a line. */
+ * Builders append nodes; a node's place in the list is when it runs. The first failure sticks to the graph: builders
+ * then return NULL and accept NULL, and vt_graph_status tells at the end, so that a model is written without a check a
+ * line. */
 #ifndef VT_GRAPH_GRAPH_H
 #define VT_GRAPH_GRAPH_H
 
@@ -71,8 +72,8 @@ struct vt_op {
     bool side_effect;           /* writes a store: never removed as unused */
     signed char in_place[2];    /* input (1-based) that output 0, 1 may overwrite; 0: none */
     vt_status (*infer)(vt_graph *g, vt_node *n);  /* checks inputs and attributes, sets outputs' dtype and shape */
-    /* Appends the gradient's nodes. dout[i] is NULL where output i has no gradient; din[i] (preset NULL) is wanted where
-     * n->in[i]->wants_grad. NULL: not differentiable. */
+    /* Appends the gradient's nodes. dout[i] is NULL where output i has no gradient; din[i] (preset NULL) is wanted
+     * where n->in[i]->wants_grad. NULL: not differentiable. */
     void (*grad)(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din);
     void (*cost)(const vt_node *n, vt_cost *cost); /* NULL: no FLOPs; bytes of inputs and outputs once */
     vt_body reference[2];       /* the specification, for float and for double */
@@ -121,9 +122,9 @@ const char *vt_shape_text(const vt_tensor *t, char *text, size_t bytes); /* "[8,
 bool vt_same_shape(const vt_tensor *a, const vt_tensor *b);
 void vt_node_cost(const vt_node *n, vt_cost *cost);
 
-/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i, NULL
- * where the loss does not depend on it. `recompute`: activations inside a segment are computed again, not kept. The two
- * ops it needs of its own come from csrc/ops, which graph does not see. */
+/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i,
+ * NULL where the loss does not depend on it. `recompute`: activations inside a segment are computed again, not kept.
+ * The two ops it needs of its own come from csrc/ops, which graph does not see. */
 typedef struct vt_autodiff {
     vt_tensor *(*fill)(vt_graph *g, const char *name, double value);                 /* [1] */
     vt_tensor *(*add)(vt_graph *g, const char *name, vt_tensor *a, vt_tensor *b);

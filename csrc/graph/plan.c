@@ -1,6 +1,6 @@
-/* Liveness to offsets. A tensor lives from the node that makes it to the last that reads it. An output that may overwrite
- * an input dying at the same node shares its buffer. Buffers are placed largest first, each at the lowest offset where it
- * overlaps no placed buffer that is alive at the same time. */
+/* Liveness to offsets. A tensor lives from the node that makes it to the last that reads it. An output that may
+ * overwrite an input dying at the same node shares its buffer. Buffers are placed largest first, each at the lowest
+ * offset where it overlaps no placed buffer that is alive at the same time. */
 #include <stdlib.h>
 
 #include "base/alloc.h"

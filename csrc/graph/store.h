@@ -1,8 +1,8 @@
 /* graph/store.h - what outlives a step: parameters, optimizer moments, the EMA, buffers.
  *
- * A store is a list of named entries in one slab. The model's builder declares the entries (vt_param in nn/ does it on the
- * first build and finds them on later ones), so a store knows its bytes before anything is allocated. Stores made by
- * vt_store_like have the same entries at the same offsets: exp_avg of entry i lies where parameter i lies.
+ * A store is a list of named entries in one slab. The model's builder declares the entries (vt_param in nn/ does it on
+ * the first build and finds them on later ones), so a store knows its bytes before anything is allocated. Stores made
+ * by vt_store_like have the same entries at the same offsets: exp_avg of entry i lies where parameter i lies.
  *
  * An entry has a file layout (timm's names and axis order) and a memory layout, joined by a permutation of axes that
  * loading, saving, tracing and export go through. */

@@ -10,8 +10,8 @@
 void vt_model_config_write(vt_text *text, const vt_model_config *config);
 /* Back; `path` for messages. */
 vt_status vt_model_config_read(vt_model_config *config, const vt_json *object, const char *path);
-/* From a file with timm's names and no metadata of ours: sizes from the shapes; heads are embed_dim / 64 (deit_micro's 24 is
- * known by its shape), the image is square, the rest as the vit family's defaults. */
+/* From a file with timm's names and no metadata of ours: sizes from the shapes; heads are embed_dim / 64 (deit_micro's
+ * 24 is known by its shape), the image is square, the rest as the vit family's defaults. */
 vt_status vt_model_config_infer(vt_model_config *config, const vt_safetensors *file);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* The residual stream is (x, branch not yet added, its drop-path factor): the next LayerNorm adds and normalises in one pass. */
+/* The residual stream is (x, branch not yet added, its drop-path factor): the next LayerNorm adds and normalises in
+ * one pass. */
 typedef struct stream {
     vt_tensor *x, *branch, *scale;
 } stream;
@@ -16,13 +17,15 @@ static vt_status vit_check(const vt_model_config *c)
         {c->embed_dim, "embed-dim"}, {c->heads, "num-heads"}};
     for (size_t i = 0; i < sizeof positive / sizeof *positive; i++)
         if (positive[i].value < 1) return vt_fail(VT_INVALID, "--%s must be at least 1", positive[i].flag);
-    if (c->in_chans > VT_MAX_CHANNELS) return vt_fail(VT_INVALID, "--in-chans %d: at most %d", c->in_chans, VT_MAX_CHANNELS);
+    if (c->in_chans > VT_MAX_CHANNELS)
+        return vt_fail(VT_INVALID, "--in-chans %d: at most %d", c->in_chans, VT_MAX_CHANNELS);
     if (c->embed_dim % c->heads)
         return vt_fail(VT_INVALID, "--embed-dim %d is not a multiple of --num-heads %d", c->embed_dim, c->heads);
     if (c->patch_size > c->img_height || c->patch_size > c->img_width)
         return vt_fail(VT_INVALID, "--patch-size %d is larger than the image, %dx%d", c->patch_size, c->img_height,
                        c->img_width);
-    if ((int)(c->embed_dim * c->mlp_ratio) < 1) return vt_fail(VT_INVALID, "--mlp-ratio %g leaves no width", c->mlp_ratio);
+    if ((int)(c->embed_dim * c->mlp_ratio) < 1)
+        return vt_fail(VT_INVALID, "--mlp-ratio %g leaves no width", c->mlp_ratio);
     if (c->patch_stride < 0) return vt_fail(VT_INVALID, "--patch-stride %d: must not be negative", c->patch_stride);
     if (c->distilled && c->representation_size)
         return vt_fail(VT_INVALID, "--representation-size: a distilled model has none (as in timm)");
@@ -31,7 +34,8 @@ static vt_status vit_check(const vt_model_config *c)
     const float rates[] = {c->drop, c->attn_drop, c->drop_path};
     static const char *const names[] = {"drop", "attn-drop", "drop-path"};
     for (int i = 0; i < 3; i++)
-        if (!(rates[i] >= 0 && rates[i] < 1)) return vt_fail(VT_INVALID, "--%s %g: must be in [0, 1)", names[i], rates[i]);
+        if (!(rates[i] >= 0 && rates[i] < 1))
+            return vt_fail(VT_INVALID, "--%s %g: must be in [0, 1)", names[i], rates[i]);
     return VT_OK;
 }
 

@@ -183,8 +183,8 @@ static bool is_head(const char *name)
     return strncmp(name, "head.", 5) == 0 || strncmp(name, "head_dist.", 10) == 0 || strcmp(name, "dist_token") == 0;
 }
 
-vt_status vt_weights_finetune(const vt_store *s, vt_device *d, const vt_safetensors *f, int extra, int grid_h, int grid_w,
-                              vt_text *report)
+vt_status vt_weights_finetune(const vt_store *s, vt_device *d, const vt_safetensors *f, int extra, int grid_h,
+                              int grid_w, vt_text *report)
 {
     vt_status st = VT_OK;
     char text[96];
@@ -227,8 +227,8 @@ static vt_status produce(void *arg, vt_writer *out)
     return st;
 }
 
-vt_status vt_weights_save(const vt_store *s, vt_device *d, const char *prefix, vt_arena *names, vt_weight_source *sources,
-                          vt_save_tensor *tensors)
+vt_status vt_weights_save(const vt_store *s, vt_device *d, const char *prefix, vt_arena *names,
+                          vt_weight_source *sources, vt_save_tensor *tensors)
 {
     for (int i = 0; i < s->count; i++) {
         const vt_entry *e = &s->entries[i];

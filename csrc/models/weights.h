@@ -9,19 +9,20 @@
 /* Fills every entry of a bound store with its initial values. */
 vt_status vt_weights_initialise(const vt_store *store, vt_device *device, uint64_t seed);
 
-/* Reads tensor PREFIX.NAME (NAME alone where prefix is "") of every entry; each must be there in its shape. Tensors of the
- * file that no entry asks for are let be when `extra_prefixes` (a NULL-ended list, or NULL for none) names how they begin. */
+/* Reads tensor PREFIX.NAME (NAME alone where prefix is "") of every entry; each must be there in its shape. Tensors of
+ * the file that no entry asks for are let be when `extra_prefixes` (a NULL-ended list, or NULL for none) names how
+ * they begin. */
 vt_status vt_weights_load(const vt_store *store, vt_device *device, const vt_safetensors *file, const char *prefix,
                           const char *const *extra_prefixes);
 
 /* --finetune: position embeddings of another grid are resized (bicubic, align_corners = False, without antialiasing: as
- * DeiT), a tensor of another shape or absent keeps its initial values, if it belongs to a head; all else is an error. Adds
- * a line for each tensor that was not simply loaded. `extra` is the number of class and distillation tokens. */
+ * DeiT), a tensor of another shape or absent keeps its initial values, if it belongs to a head; all else is an error.
+ * Adds a line for each tensor that was not simply loaded. `extra` is the number of class and distillation tokens. */
 vt_status vt_weights_finetune(const vt_store *store, vt_device *device, const vt_safetensors *file, int extra_tokens,
                               int grid_h, int grid_w, vt_text *report);
 
-/* Appends one vt_save_tensor an entry, named PREFIX.NAME, to tensors[]; the store must stay bound until they are written.
- * `sources` [store->count] must stay too. */
+/* Appends one vt_save_tensor an entry, named PREFIX.NAME, to tensors[]; the store must stay bound until they are
+ * written. `sources` [store->count] must stay too. */
 typedef struct vt_weight_source {
     const vt_store *store;
     vt_device *device;

@@ -54,6 +54,7 @@ vt_tensor *vt_nn_drop_path(vt_builder *b, const char *name, float rate)
 {
     if (!b->train || rate <= 0) return NULL;
     vt_tensor *mask = NULL;
-    if (b->masks) mask = vt_graph_input(b->g, vt_graph_name(b->g, "mask.%s%s", name, b->suffix), b->g->real, 1, &b->batch);
+    if (b->masks)
+        mask = vt_graph_input(b->g, vt_graph_name(b->g, "mask.%s%s", name, b->suffix), b->g->real, 1, &b->batch);
     return vt_drop_path(b->g, name, rate, &b->random, mask);
 }

@@ -14,14 +14,15 @@ typedef struct vt_builder {
     int64_t batch;
 } vt_builder;
 
-/* A parameter by timm's name, in memory layout `shape`. No decay on 1-D tensors and biases (DeiT's rule); the model says so of
- * others. */
+/* A parameter by timm's name, in memory layout `shape`. No decay on 1-D tensors and biases (DeiT's rule); the model
+ * says so of others. */
 vt_tensor *vt_param(vt_builder *b, const vt_entry *entry);
 vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float value); /* [n], not decayed */
 
 /* y = x w^T + b with parameters NAME.weight [n, k], NAME.bias [n]: truncated normal 0.02, zero. */
 vt_tensor *vt_nn_linear(vt_builder *b, const char *name, vt_tensor *x, int64_t n, bool bias);
-vt_normed vt_nn_layernorm(vt_builder *b, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale, float eps);
+vt_normed vt_nn_layernorm(vt_builder *b, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale,
+                          float eps);
 vt_tensor *vt_nn_dropout(vt_builder *b, const char *name, vt_tensor *x, float rate); /* x itself where it is off */
 /* The branch's factor [B]; NULL where drop-path is off. */
 vt_tensor *vt_nn_drop_path(vt_builder *b, const char *name, float rate);

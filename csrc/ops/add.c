@@ -31,8 +31,9 @@ static void add_grad(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_t
 {
     const vt_add_attrs *at = n->attrs;
     if (n->in[0] && n->in[0]->wants_grad)
-        din[0] = at->alpha == 1 ? dout[0]
-                                : vt_add_scaled(g, vt_graph_name(g, "%s.da", n->name), at->alpha, dout[0], 0, NULL, NULL);
+        din[0] = at->alpha == 1
+                     ? dout[0]
+                     : vt_add_scaled(g, vt_graph_name(g, "%s.da", n->name), at->alpha, dout[0], 0, NULL, NULL);
     if (n->in[1] && n->in[1]->wants_grad)
         din[1] = at->beta == 1 && !n->in[2]
                      ? dout[0]

@@ -9,7 +9,8 @@ static bool takes_over(vt_node *producer, int output, const vt_node *consumer)
     return true;
 }
 
-/* linear, activation -> linear with that activation; what it was applied to becomes output 1 where the gradient reads it. */
+/* linear, activation -> linear with that activation; what it was applied to becomes output 1 where the gradient reads
+ * it. */
 static bool fold_activation(vt_graph *g, vt_node *linear, const vt_node *activation, int input, bool sole)
 {
     vt_linear_attrs *a = (vt_linear_attrs *)linear->attrs;
@@ -29,7 +30,8 @@ static bool fold_activation_grad(vt_graph *g, vt_node *dx, const vt_node *grad, 
     return takes_over(dx, 0, grad);
 }
 
-/* linear_dw, add to a running sum -> linear_dw that adds to it in place: gradient accumulation without a second buffer. */
+/* linear_dw, add to a running sum -> linear_dw that adds to it in place: gradient accumulation without a second
+ * buffer. */
 static bool fold_accumulate(vt_graph *g, vt_node *dw, const vt_node *add, int input, bool sole)
 {
     const vt_add_attrs *a = add->attrs;

@@ -66,7 +66,8 @@ static vt_status linear_infer(vt_graph *g, vt_node *n)
 {
     const vt_tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
     VT_EXPECT(x->ndim >= 2 && w->ndim >= 2, "wants x [..., K] and w [N, K]");
-    VT_EXPECT(vt_cols(x) == fan_in(w), "x has %lld columns, w %lld inputs", (long long)vt_cols(x), (long long)fan_in(w));
+    VT_EXPECT(vt_cols(x) == fan_in(w), "x has %lld columns, w %lld inputs", (long long)vt_cols(x),
+              (long long)fan_in(w));
     VT_EXPECT(!b || (b->ndim == 1 && b->shape[0] == w->shape[0]), "the bias does not have w's %lld rows",
               (long long)w->shape[0]);
     int64_t shape[VT_MAX_DIMS];

@@ -1,7 +1,7 @@
 /* ops/op.h - what the file of an op is written with.
  *
- * csrc/ops/NAME.c is compiled twice, for float (VT_REAL 32) and for double (64). Its reference bodies, VT_BODY(NAME), are
- * written over vt_real; the rest - shape rule, gradient, builder, descriptor - stands under `#if VT_REAL == 32`. */
+ * csrc/ops/NAME.c is compiled twice, for float (VT_REAL 32) and for double (64). Its reference bodies, VT_BODY(NAME),
+ * are written over vt_real; the rest - shape rule, gradient, builder, descriptor - stands under `#if VT_REAL == 32`. */
 #ifndef VT_OPS_OP_H
 #define VT_OPS_OP_H
 

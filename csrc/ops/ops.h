@@ -1,7 +1,7 @@
 /* ops/ops.h - the ops' builders: formula, shapes, attributes. `real` is the graph's dtype, fp32 or, for checks, fp64.
  *
- * Every builder takes the node's name first (its identity, see rule 1 of docs/architecture.md), returns NULL after a failure
- * and accepts NULL from one. [..., K] is any leading shape. */
+ * Every builder takes the node's name first (its identity, see rule 1 of docs/architecture.md), returns NULL after a
+ * failure and accepts NULL from one. [..., K] is any leading shape. */
 #ifndef VT_OPS_OPS_H
 #define VT_OPS_OPS_H
 
@@ -22,30 +22,30 @@ int vt_op_index(const vt_op *op);
 /* Epilogues that replace chains of ops; see folds.c. */
 extern const vt_fold vt_folds[];
 
-/* ---- images in ------------------------------------------------------------------------------------------------------ */
+/* ---- images in --------------------------------------------------------------------------------------------------- */
 
 enum { VT_MAX_CHANNELS = 16 };
 typedef struct vt_patchify_attrs {
     int patch_h, patch_w, stride_h, stride_w;
     float mean[VT_MAX_CHANNELS], inv_std[VT_MAX_CHANNELS]; /* of u8 images: (v / 255 - mean) * inv_std */
 } vt_patchify_attrs;
-/* images u8 or real [B, H, W, C] -> [B, P, ph*pw*C]: patches in row-major order, each with its pixels row-major and channels
- * last; P = ((H - ph) / sh + 1) * ((W - pw) / sw + 1). Pixels beyond the last whole patch are not used (Conv2d, no padding).
- * u8 is normalised, real is taken as it is. Not differentiable. */
+/* images u8 or real [B, H, W, C] -> [B, P, ph*pw*C]: patches in row-major order, each with its pixels row-major and
+ * channels last; P = ((H - ph) / sh + 1) * ((W - pw) / sw + 1). Pixels beyond the last whole patch are not used
+ * (Conv2d, no padding). u8 is normalised, real is taken as it is. Not differentiable. */
 vt_tensor *vt_patchify(vt_graph *g, const char *name, vt_tensor *images, const vt_patchify_attrs *attrs);
 
-/* ---- linear --------------------------------------------------------------------------------------------------------- */
+/* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 typedef enum vt_activation_kind { VT_IDENTITY, VT_GELU, VT_RELU, VT_TANH } vt_activation_kind;
 typedef struct vt_linear_attrs {
     vt_activation_kind activation; /* folded: linear y = f(x w^T + b); linear_dx dx = (dy w) * f'(pre) */
 } vt_linear_attrs;
-/* y = x w^T + b.  x [..., K], w [N, K] (or [N, …] with K elements a row), b [N] or NULL -> y [..., N]; folded with an activation, output 1 is the value before
- * it, where somebody reads it. Gradient: linear_dx (dy, w[, pre]) and linear_dw (dy, x[, dw to add to][, db to add to]) ->
- * dw [N, K], db [N] = column sums of dy, where there is a bias. */
+/* y = x w^T + b.  x [..., K], w [N, K] (or [N, …] with K elements a row), b [N] or NULL -> y [..., N]; folded with an
+ * activation, output 1 is the value before it, where somebody reads it. Gradient: linear_dx (dy, w[, pre]) and
+ * linear_dw (dy, x[, dw to add to][, db to add to]) -> dw [N, K], db [N] = column sums of dy, where there is a bias. */
 vt_tensor *vt_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b);
 
-/* ---- tokens --------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
 /* [cls | dist | x] + pos.  x [B, P, D], cls and dist [1, 1, D] or NULL, pos [1, N, D], N = P + number of extra tokens
  * -> [B, N, D] */
@@ -57,7 +57,7 @@ typedef struct vt_pool_attrs {
 /* mean of tokens first .. first+count-1.  x [B, N, D] -> [B, D]; count 1 selects a token. */
 vt_tensor *vt_pool_tokens(vt_graph *g, const char *name, vt_tensor *x, int first, int count);
 
-/* ---- normalisation and residual ------------------------------------------------------------------------------------- */
+/* ---- normalisation and residual ---------------------------------------------------------------------------------- */
 
 typedef struct vt_layernorm_attrs {
     float eps;
@@ -83,7 +83,7 @@ vt_tensor *vt_add(vt_graph *g, const char *name, vt_tensor *a, vt_tensor *b);
 /* [1], a constant. */
 vt_tensor *vt_fill(vt_graph *g, const char *name, double value);
 
-/* ---- attention ------------------------------------------------------------------------------------------------------ */
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
 typedef struct vt_attention_attrs {
     int heads;
@@ -92,9 +92,9 @@ typedef struct vt_attention_attrs {
     uint64_t key;       /* of the dropout's draws */
 } vt_attention_attrs;
 /* out = softmax(scale * q k^T + bias) v for each head, on packed qkv (Vaswani et al., 2017).
- * qkv [B, N, 3, H, D] given as [B, N, 3*H*D]; bias [1 or H, N, N] or NULL (an additive mask is a bias without gradient);
- * random (see vt_random) or all NULL with dropout 0 -> out [B, N, H*D], lse [B, H, N] (log-sum-exp of the scaled, biased
- * scores). Probabilities are not kept: the gradient recomputes them from lse. */
+ * qkv [B, N, 3, H, D] given as [B, N, 3*H*D]; bias [1 or H, N, N] or NULL (an additive mask is a bias without
+ * gradient); random (see vt_random) or all NULL with dropout 0 -> out [B, N, H*D], lse [B, H, N] (log-sum-exp of the
+ * scaled, biased scores). Probabilities are not kept: the gradient recomputes them from lse. */
 typedef struct vt_random {
     vt_tensor *step;    /* i32 [1]: number of the optimizer step */
     vt_tensor *slots;   /* i32 [B]: each sample's slot in the step's global batch */
@@ -103,7 +103,7 @@ typedef struct vt_random {
 vt_tensor *vt_attention(vt_graph *g, const char *name, vt_tensor *qkv, vt_tensor *bias, int heads, float dropout,
                         const vt_random *random);
 
-/* ---- elementwise ---------------------------------------------------------------------------------------------------- */
+/* ---- elementwise ------------------------------------------------------------------------------------------------- */
 
 typedef struct vt_activation_attrs {
     vt_activation_kind kind;
@@ -121,7 +121,7 @@ vt_tensor *vt_dropout(vt_graph *g, const char *name, vt_tensor *x, float rate, c
  * With `mask` real [B] (1: kept) given, nothing is drawn. */
 vt_tensor *vt_drop_path(vt_graph *g, const char *name, float rate, const vt_random *random, vt_tensor *mask);
 
-/* ---- losses: means over the batch, [1] ------------------------------------------------------------------------------ */
+/* ---- losses: means over the batch, [1] --------------------------------------------------------------------------- */
 
 typedef struct vt_smooth_attrs {
     int classes;
@@ -139,16 +139,17 @@ typedef struct vt_distill_attrs {
     float tau;
 } vt_distill_attrs;
 /* DeiT's distillation terms (Touvron et al., 2021); the teacher has no gradient. student, teacher [B, K].
- * soft: tau^2 / (B*K) * sum of p_t (log p_t - log p_s) at temperature tau; hard: cross-entropy with the teacher's argmax */
+ * soft: tau^2 / (B*K) * sum of p_t (log p_t - log p_s) at temperature tau; hard: cross-entropy with the teacher's
+ * argmax */
 vt_tensor *vt_distill(vt_graph *g, const char *name, vt_tensor *student, vt_tensor *teacher, vt_distill_kind kind,
                       float tau);
 
-/* ---- the end of a step ---------------------------------------------------------------------------------------------- */
+/* ---- the end of a step ------------------------------------------------------------------------------------------- */
 
 /* L2 norm over all gradients, in a fixed order -> [1] */
 vt_tensor *vt_grad_norm(vt_graph *g, const char *name, vt_tensor *const *grads, int n);
-/* Sets the sticky flag real [1] (an entry of a store) where a value [1] is not finite. The flag predicates all that writes
- * state: once set, nothing does. */
+/* Sets the sticky flag real [1] (an entry of a store) where a value [1] is not finite. The flag predicates all that
+ * writes state: once set, nothing does. */
 void vt_guard(vt_graph *g, const char *name, vt_tensor *flag, vt_tensor *const *values, int n);
 
 /* The step block, f32 [VT_CONTROL_COUNT], one of the step's inputs. */

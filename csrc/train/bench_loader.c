@@ -56,7 +56,8 @@ static vt_status time_jpeg(vt_bench_loader *r, const vt_strings *images)
     vt_status st = find_files(p, images);
     r->size = SIZE;
     r->made_up = p->count == 0;
-    if (st == VT_OK) st = vt_data_bench_run(&r->jpeg, r->made_up ? NULL : p->items, r->made_up ? MADE_UP : p->count, &t, ROUNDS);
+    if (st == VT_OK)
+        st = vt_data_bench_run(&r->jpeg, r->made_up ? NULL : p->items, r->made_up ? MADE_UP : p->count, &t, ROUNDS);
     vt_arena_free(&p->arena);
     vt_free(p);
     return st;

@@ -1,4 +1,5 @@
-/* train/bench_loader.h - how fast training samples are made: from JPEG files on one thread, and by a data set's loader. */
+/* train/bench_loader.h - how fast training samples are made: from JPEG files on one thread, and by a data set's
+ * loader. */
 #ifndef VT_TRAIN_BENCH_LOADER_H
 #define VT_TRAIN_BENCH_LOADER_H
 
@@ -13,8 +14,8 @@ typedef struct vt_bench_loader {
     int workers;
 } vt_bench_loader;
 
-/* `images`: photographs, PNG or JPEG files and folders of them; none: made-up ones. `parts` with options and settings alone:
- * the loader is measured for `seconds` where --data-path is among them. */
+/* `images`: photographs, PNG or JPEG files and folders of them; none: made-up ones. `parts` with options and settings
+ * alone: the loader is measured for `seconds` where --data-path is among them. */
 vt_status vt_bench_loader_run(vt_bench_loader *result, const vt_strings *images, vt_run_parts *parts, double seconds);
 void vt_bench_loader_table(vt_text *text, const vt_bench_loader *result);
 void vt_bench_loader_json(vt_text *text, const vt_bench_loader *result); /* one object */

@@ -33,8 +33,8 @@ static int slower(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *g, const double *seconds, int runs, const double *reference,
-                           bool by_shape)
+vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *g, const double *seconds, int runs,
+                           const double *reference, bool by_shape)
 {
     *ops = (vt_bench_ops){.rows = vt_alloc(((size_t)g->n_nodes + 1) * sizeof *ops->rows)};
     if (!ops->rows) return vt_fail_memory("table of ops");
@@ -77,9 +77,9 @@ void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
                    "GFLOP/s", "GB/s", reference ? "  reference ms   faster" : "");
     for (int i = 0; i < ops->count; i++) {
         const vt_bench_op *r = &ops->rows[i];
-        vt_text_printf(t, "%-18s %-*s %6d %10.3f %6.1f%% %10.1f %8.1f", r->op, width, r->shape, r->calls, 1e3 * r->seconds,
-                       ops->seconds > 0 ? 100 * r->seconds / ops->seconds : 0, per_second(r->flops, r->seconds),
-                       per_second(r->bytes, r->seconds));
+        vt_text_printf(t, "%-18s %-*s %6d %10.3f %6.1f%% %10.1f %8.1f", r->op, width, r->shape, r->calls,
+                       1e3 * r->seconds, ops->seconds > 0 ? 100 * r->seconds / ops->seconds : 0,
+                       per_second(r->flops, r->seconds), per_second(r->bytes, r->seconds));
         if (r->reference > 0 && r->seconds > 0)
             vt_text_printf(t, "  %12.3f %7.1fx", 1e3 * r->reference, r->reference / r->seconds);
         vt_text_add(t, "\n");
@@ -91,10 +91,14 @@ void vt_bench_ops_json(vt_text *t, const vt_bench_ops *ops)
     vt_json_open(t, '[');
     for (int i = 0; i < ops->count; i++) {
         const vt_bench_op *r = &ops->rows[i];
-        const struct { const char *key; double value; bool told; } numbers[] = {
-            {"calls", r->calls, true}, {"ms", 1e3 * r->seconds, true}, {"flops", r->flops, true}, {"bytes", r->bytes, true},
-            {"gflops", per_second(r->flops, r->seconds), true}, {"gbytes_per_second", per_second(r->bytes, r->seconds), true},
-            {"reference_ms", 1e3 * r->reference, r->reference > 0}};
+        const struct { const char *key; double value; bool told;
+        } numbers[] = {{"calls", r->calls, true},
+                       {"ms", 1e3 * r->seconds, true},
+                       {"flops", r->flops, true},
+                       {"bytes", r->bytes, true},
+                       {"gflops", per_second(r->flops, r->seconds), true},
+                       {"gbytes_per_second", per_second(r->bytes, r->seconds), true},
+                       {"reference_ms", 1e3 * r->reference, r->reference > 0}};
         vt_json_open(t, '{');
         vt_json_key(t, "op");
         vt_json_string(t, r->op);

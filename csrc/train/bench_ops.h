@@ -1,4 +1,5 @@
-/* train/bench_ops.h - what the ops of a graph take, timed in place: in the order, and with the caches, of a real run. */
+/* train/bench_ops.h - what the ops of a graph take, timed in place: in the order, and with the caches, of a real run.
+ * */
 #ifndef VT_TRAIN_BENCH_OPS_H
 #define VT_TRAIN_BENCH_OPS_H
 
@@ -19,7 +20,8 @@ typedef struct vt_bench_ops {
     double seconds;         /* of all rows */
 } vt_bench_ops;
 
-/* Adds up `seconds` [n_nodes] of `runs` runs by op, or by op and shape. `reference` [n_nodes], of one run, may be NULL. */
+/* Adds up `seconds` [n_nodes] of `runs` runs by op, or by op and shape. `reference` [n_nodes], of one run, may be
+ * NULL. */
 vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *graph, const double *seconds, int runs,
                            const double *reference, bool by_shape);
 void vt_bench_ops_free(vt_bench_ops *ops);

@@ -54,8 +54,8 @@ static void close_own(own *o, vt_device *device)
 
 /* --- OpenBLAS, where it is installed --- */
 
-typedef void (*cblas_sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
-                            const float *b, int ldb, float beta, float *c, int ldc);
+typedef void (*cblas_sgemm)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
+                            int lda, const float *b, int ldb, float beta, float *c, int ldc);
 typedef struct openblas {
     void *library;
     cblas_sgemm sgemm;

@@ -128,10 +128,10 @@ void vt_bench_step_table(vt_text *t, const vt_bench_step *r, const vt_bench_opti
 {
     vt_text_printf(t, "step of %s, %d x %d images, cpu %s, %d threads\n", o->model.name, o->train.micro_batches,
                    o->train.batch_size, r->path, r->threads);
-    vt_text_printf(t, "  %.1f images/s, %.2f ms a step (median of %d; fastest %.2f)\n", r->images_per_second, r->step_ms,
-                   r->steps, r->fastest_ms);
-    vt_text_printf(t, "  %.4g FLOPs an image, %.1f GFLOP/s, %.0f %% of sgemm at 2048^3\n", r->flops_per_image, r->gflops,
-                   100 * share(r));
+    vt_text_printf(t, "  %.1f images/s, %.2f ms a step (median of %d; fastest %.2f)\n", r->images_per_second,
+                   r->step_ms, r->steps, r->fastest_ms);
+    vt_text_printf(t, "  %.4g FLOPs an image, %.1f GFLOP/s, %.0f %% of sgemm at 2048^3\n", r->flops_per_image,
+                   r->gflops, 100 * share(r));
     vt_text_printf(t, "  sgemm: vitc %.1f GFLOP/s", r->sgemm.own);
     if (r->sgemm.openblas > 0) vt_text_printf(t, ", OpenBLAS %.1f", r->sgemm.openblas);
     vt_text_printf(t, "\n  peak resident set %.1f MiB\n", (double)r->peak_bytes / 1048576);

@@ -22,7 +22,8 @@ static vt_status parse(vt_checkpoint *c, const char *key, vt_json_kind kind, con
     return VT_OK;
 }
 
-static vt_status read_strings(vt_checkpoint *c, const char *key, const vt_json *list, const char *const **items, size_t *n)
+static vt_status read_strings(vt_checkpoint *c, const char *key, const vt_json *list, const char *const **items,
+                              size_t *n)
 {
     const char **out = vt_arena_alloc(&c->arena, ((size_t)list->count + 1) * sizeof *out);
     size_t i = 0;
@@ -42,7 +43,8 @@ static vt_status read_data(vt_checkpoint *c)
     vt_status st = parse(c, "vitc.data", VT_JSON_OBJECT, &o);
     if (st) return st;
     const vt_json *crop = vt_json_get(o, "crop_pct"), *filter = vt_json_get(o, "interpolation");
-    const vt_json *split = vt_json_get(o, "val_split"), *seed = vt_json_get(o, "seed"), *held = vt_json_get(o, "held_out");
+    const vt_json *split = vt_json_get(o, "val_split"), *seed = vt_json_get(o, "seed"), *held = vt_json_get(o,
+                                                                                                            "held_out");
     if (!crop || !filter || !split || !seed || crop->kind != VT_JSON_NUMBER || filter->kind != VT_JSON_NUMBER ||
         filter->number < 0 || filter->number >= VT_FILTER_RANDOM)
         return bad(c, "vitc.data");

@@ -4,9 +4,9 @@
  *     ema.NAME                their average
  *     opt.exp_avg.NAME, opt.exp_avg_sq.NAME
  *
- * Metadata (strings): vitc.format "1", vitc.model (models/config.h), vitc.recipe (the settings, as JSON), vitc.classes (JSON
- * list), vitc.data (JSON: preprocessing and the images held out), vitc.weights ("raw", "ema" or "train"), vitc.progress (JSON:
- * the position from which a run goes on, and what of its epoch is already summed up). */
+ * Metadata (strings): vitc.format "1", vitc.model (models/config.h), vitc.recipe (the settings, as JSON), vitc.classes
+ * (JSON list), vitc.data (JSON: preprocessing and the images held out), vitc.weights ("raw", "ema" or "train"),
+ * vitc.progress (JSON: the position from which a run goes on, and what of its epoch is already summed up). */
 #ifndef VT_TRAIN_CHECKPOINT_H
 #define VT_TRAIN_CHECKPOINT_H
 

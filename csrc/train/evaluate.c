@@ -35,8 +35,8 @@ void vt_score_finish(vt_score *s)
     s->loss /= n;
 }
 
-vt_status vt_evaluate(vt_score *score, vt_eval *eval, const vt_dataset *data, const vt_transform *transform, int workers,
-                      bool skip_bad)
+vt_status vt_evaluate(vt_score *score, vt_eval *eval, const vt_dataset *data, const vt_transform *transform,
+                      int workers, bool skip_bad)
 {
     int classes = (int)eval->logits->shape[1];
     *score = (vt_score){0};

@@ -12,11 +12,11 @@ typedef struct vt_score {
 } vt_score;
 
 /* Runs the evaluation graph over all of the data set. `workers` as the loader's. */
-vt_status vt_evaluate(vt_score *score, vt_eval *eval, const vt_dataset *data, const vt_transform *transform, int workers,
-                      bool skip_bad);
+vt_status vt_evaluate(vt_score *score, vt_eval *eval, const vt_dataset *data, const vt_transform *transform,
+                      int workers, bool skip_bad);
 
-/* Adds n samples' logits [n, classes] to sums that vt_score_finish divides; a label below 0 is not counted. A tie counts
- * against the label. */
+/* Adds n samples' logits [n, classes] to sums that vt_score_finish divides; a label below 0 is not counted. A tie
+ * counts against the label. */
 void vt_score_add(vt_score *sums, const float *logits, const int32_t *labels, int n, int classes);
 void vt_score_finish(vt_score *sums);
 

@@ -234,7 +234,8 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
             if (f->ledger.peak < least) least = f->ledger.peak;
         }
     }
-    return vt_fail(VT_FAILED, "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model or "
+    return vt_fail(VT_FAILED,
+                   "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model or "
                    "image, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
 }
 
@@ -242,11 +243,15 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
 
 void vt_ledger_table(vt_text *t, const vt_ledger *l)
 {
-    static const char *const what[VT_BYTES_CLASSES] = {
-        [VT_BYTES_PARAMETERS] = "", [VT_BYTES_OPTIMIZER] = "AdamW's two moments",
-        [VT_BYTES_EMA] = "average of the weights", [VT_BYTES_STATE] = "", [VT_BYTES_ACTIVATIONS] = "workspace", [VT_BYTES_GRADIENTS] = "workspace",
-        [VT_BYTES_GAPS] = "workspace: alignment, holes", [VT_BYTES_SCRATCH] = "of the backend",
-        [VT_BYTES_LOADER] = "micro-batches made ahead"};
+    static const char *const what[VT_BYTES_CLASSES] = {[VT_BYTES_PARAMETERS] = "",
+                                                       [VT_BYTES_OPTIMIZER] = "AdamW's two moments",
+                                                       [VT_BYTES_EMA] = "average of the weights",
+                                                       [VT_BYTES_STATE] = "",
+                                                       [VT_BYTES_ACTIVATIONS] = "workspace",
+                                                       [VT_BYTES_GRADIENTS] = "workspace",
+                                                       [VT_BYTES_GAPS] = "workspace: alignment, holes",
+                                                       [VT_BYTES_SCRATCH] = "of the backend",
+                                                       [VT_BYTES_LOADER] = "micro-batches made ahead"};
     vt_text_printf(t, "parameters  %lld\n", (long long)l->parameters);
     vt_text_printf(t, "FLOPs       %.4g forward, %.4g the step of %lld images (%.4g an image)", l->flops_forward,
                    l->flops_step, (long long)l->images, l->flops_step / (double)l->images);

@@ -15,7 +15,8 @@
 vt_status vt_logs_path(char path[VT_PATH_BYTES], const char *dir, const char *name)
 {
     int n = snprintf(path, VT_PATH_BYTES, "%s/%s", dir, name);
-    return n < VT_PATH_BYTES ? VT_OK : vt_fail(VT_INVALID, "--output-dir: the path is longer than %d bytes", VT_PATH_BYTES);
+    return n < VT_PATH_BYTES ? VT_OK
+                             : vt_fail(VT_INVALID, "--output-dir: the path is longer than %d bytes", VT_PATH_BYTES);
 }
 
 /* A run's own files, by which a used folder is known. */

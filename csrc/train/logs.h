@@ -1,4 +1,5 @@
-/* train/logs.h - the output folder's files for people and their tools: args.yaml, summary.csv, log.txt, bad_images.txt. */
+/* train/logs.h - the output folder's files for people and their tools: args.yaml, summary.csv, log.txt,
+ * bad_images.txt. */
 #ifndef VT_TRAIN_LOGS_H
 #define VT_TRAIN_LOGS_H
 

@@ -1,7 +1,6 @@
 #include "train/predict.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -10,11 +9,6 @@
 #include "train/save_images.h"
 
 enum { CHUNK = 16, NAME_BYTES = 1024 };
-
-typedef struct item { /* an image that was read */
-    const char *file, *truth;
-    vt_prediction prediction;
-} item;
 
 typedef struct predictor {
     const vt_predict_job *job;
@@ -28,8 +22,8 @@ typedef struct predictor {
     int batch;
     size_t image_bytes;
     float *logits;         /* [batch, classes] */
-    uint8_t *pixels;       /* [total or batch, H, W, C]: all of them where they are written at the end */
-    item *items;           /* [total or batch] */
+    uint8_t *pixels;       /* [batch, H, W, C]; where they are written at the end, all of them and room for one batch */
+    vt_prediction *items;           /* as many */
     bool keep;
     int read, bad;
     char first_bad[NAME_BYTES];
@@ -51,10 +45,12 @@ static vt_status check_job(const vt_predict_job *j)
 {
     const vt_checkpoint *c = j->checkpoint;
     if (c->model.in_chans != 1 && c->model.in_chans != 3)
-        return vt_fail(VT_INVALID, "%s: the model has %d channels, images have 1 or 3", c->file.path, c->model.in_chans);
+        return vt_fail(VT_INVALID, "%s: the model has %d channels, images have 1 or 3", c->file.path,
+                       c->model.in_chans);
     if (!j->files.count && !j->data_path) return vt_fail(VT_INVALID, "no images: name files, or --data-path");
     if (j->class_names.count && j->class_names.count != c->model.classes)
-        return vt_fail(VT_INVALID, "--class-names has %d names, the model %d classes", j->class_names.count, c->model.classes);
+        return vt_fail(VT_INVALID, "--class-names has %d names, the model %d classes", j->class_names.count,
+                       c->model.classes);
     return vt_transform_check(&j->transform);
 }
 
@@ -71,7 +67,7 @@ static vt_status open_predictor(predictor *p)
     p->batch = p->total < CHUNK ? p->total : CHUNK;
     p->keep = j->tensors || j->grid;
     const vt_model_config *c = &p->model->config;
-    size_t kept = (size_t)(p->keep ? p->total : p->batch);
+    size_t kept = (size_t)(p->keep ? p->total + p->batch : p->batch); /* the last batch may be a part of one */
     p->image_bytes = (size_t)c->img_height * (size_t)c->img_width * (size_t)c->in_chans;
     p->pixels = vt_alloc(kept * p->image_bytes);
     p->items = vt_alloc(kept * sizeof *p->items);
@@ -130,28 +126,27 @@ static const char *class_name(predictor *p, int k)
 }
 
 /* Image i of all; VT_INVALID: it cannot be read. */
-static vt_status read_image(predictor *p, int i, item *to, uint8_t *out)
+static vt_status read_image(predictor *p, int i, vt_prediction *to, uint8_t *out)
 {
     int files = p->job->files.count;
     char path[NAME_BYTES];
-    *to = (item){0};
+    *to = (vt_prediction){.label = -1};
     if (i < files) {
         to->file = p->job->files.items[i];
         return read_file(p, to->file, out);
     }
     uint32_t at = (uint32_t)((uint64_t)(i - files) * vt_dataset_count(p->data) / (uint64_t)(p->total - files));
     to->file = vt_arena_printf(&p->names, "%s", vt_dataset_path(p->data, at, path, sizeof path));
-    to->truth = class_name(p, vt_dataset_label(p->data, at));
+    to->label = vt_dataset_label(p->data, at);
+    to->truth = class_name(p, to->label);
     return to->file ? read_sample(p, at, to->file, out) : vt_fail_memory("names");
 }
 
 /* --- predicting --- */
 
-static void tell(predictor *p, item *it, const float *logits)
+static void tell(predictor *p, vt_prediction *r, const float *logits)
 {
-    vt_prediction *r = &it->prediction;
     int classes = p->model->config.classes;
-    *r = (vt_prediction){.file = it->file, .truth = it->truth};
     r->count = classes < VT_PREDICT_TOP ? classes : VT_PREDICT_TOP;
     vt_top(logits, classes, r->count, r->best, r->probability);
     for (int k = 0; k < r->count; k++) r->names[k] = class_name(p, r->best[k]);
@@ -176,12 +171,6 @@ static vt_status predict_chunk(predictor *p, int *next)
     }
     if (!n) return VT_OK;
     p->read += n;
-    if (p->keep && at + p->batch > p->total) { /* the graph wants a whole batch: take the last images again */
-        int first = p->total - p->batch;
-        vt_status st = vt_eval_run(&p->eval, p->pixels + (size_t)first * p->image_bytes, p->logits);
-        for (int i = 0; i < n && st == VT_OK; i++) tell(p, &p->items[at + i], p->logits + (size_t)(at + i - first) * (size_t)classes);
-        return st;
-    }
     vt_status st = vt_eval_run(&p->eval, p->pixels + (size_t)at * p->image_bytes, p->logits);
     for (int i = 0; i < n && st == VT_OK; i++) tell(p, &p->items[at + i], p->logits + (size_t)i * (size_t)classes);
     return st;
@@ -196,18 +185,17 @@ static vt_status write_tensors(predictor *p)
     return vt_safetensors_write(p->job->tensors, &tensor, 1, NULL, 0);
 }
 
-/* What was predicted, green or red where the truth is known; a wrong one has the truth below it. */
+/* What was predicted, green or red where the truth is known, and the truth below it. */
 static vt_status write_grid(predictor *p)
 {
     const vt_model_config *c = &p->model->config;
     vt_cell *cells = vt_alloc(((size_t)p->read + 1) * sizeof *cells);
     if (!cells) return vt_fail_memory("picture");
     for (int i = 0; i < p->read; i++) {
-        const item *it = &p->items[i];
-        const char *best = it->prediction.names[0];
-        bool right = it->truth && strcmp(best, it->truth) == 0;
-        cells[i] = (vt_cell){.pixels = p->pixels + (size_t)i * p->image_bytes, .lines = {best, right ? "" : it->truth},
-                             .colours = {!it->truth ? VT_INK_BLACK : right ? VT_INK_GREEN : VT_INK_RED, VT_INK_GREY}};
+        const vt_prediction *r = &p->items[i];
+        cells[i] = (vt_cell){.pixels = p->pixels + (size_t)i * p->image_bytes, .lines = {r->names[0], r->truth},
+                             .colours = {VT_INK_BLACK, VT_INK_GREY}};
+        if (r->truth) cells[i].colours[0] = r->best[0] == r->label ? VT_INK_GREEN : VT_INK_RED;
     }
     vt_status st = vt_grid_write(p->job->grid, cells, p->read, c->img_width, c->img_height, c->in_chans);
     vt_free(cells);

@@ -8,7 +8,8 @@ enum { VT_PREDICT_TOP = 5 };
 
 typedef struct vt_prediction {
     const char *file;                     /* as given; of a data set, its path */
-    const char *truth;                    /* name of the true class; NULL: unknown */
+    int label;                            /* the true class; -1: unknown */
+    const char *truth;                    /* its name; NULL */
     int count;                            /* min(5, classes) */
     int best[VT_PREDICT_TOP];
     const char *names[VT_PREDICT_TOP];

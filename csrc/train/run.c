@@ -55,7 +55,8 @@ static vt_status save_epoch(loop *l, int64_t epoch)
         }
     }
     snprintf(name, sizeof name, "checkpoint-%lld.safetensors", (long long)epoch - run->checkpoint_hist);
-    if (st == VT_OK && epoch >= run->checkpoint_hist && vt_logs_path(path, run->output_dir, name) == VT_OK) unlink(path);
+    if (st == VT_OK && epoch >= run->checkpoint_hist && vt_logs_path(path, run->output_dir, name) == VT_OK)
+        unlink(path);
     return st;
 }
 
@@ -89,8 +90,10 @@ static vt_status end_epoch(loop *l, int64_t steps_done)
     vt_run_parts *r = &l->parts;
     vt_progress *p = &r->progress;
     int64_t epoch = p->epoch;
-    vt_epoch_log log = {.epoch = epoch, .n_parameters = vt_model_parameters(r->model), .has_ema = r->trainer->options.ema,
-                        .lr = vt_schedule_lr(&r->schedule, p->step - 1), .train_loss = p->epoch_loss / (double)steps_done,
+    vt_epoch_log log = {.epoch = epoch, .n_parameters = vt_model_parameters(r->model),
+                        .has_ema = r->trainer->options.ema,
+                        .lr = vt_schedule_lr(&r->schedule, p->step - 1),
+                            .train_loss = p->epoch_loss / (double)steps_done,
                         .train_seconds = p->epoch_seconds};
     log.data_wait = p->epoch_seconds > 0 ? p->epoch_waited / p->epoch_seconds : 0;
     vt_status st = evaluate_one(l, &r->raw, "", &log.raw);
@@ -208,7 +211,8 @@ fail:
     return st;
 }
 
-vt_status vt_train_run(vt_options *options, vt_settings *settings, vt_console console, const volatile sig_atomic_t *stop)
+vt_status vt_train_run(vt_options *options, vt_settings *settings, vt_console console,
+                       const volatile sig_atomic_t *stop)
 {
     loop l = {.parts = {.options = options, .settings = settings, .console = console}, .stop = stop};
     vt_status st = open_loop(&l);

@@ -7,8 +7,9 @@
 #include "train/progress.h"
 #include "train/settings.h"
 
-/* Trains as `options` (of vt_settings_table, filling `settings`) say. When *stop becomes nonzero the step is finished, the
- * state is saved and VT_OK returned. VT_FAILED: a step was not finite; the state before it was saved. */
-vt_status vt_train_run(vt_options *options, vt_settings *settings, vt_console console, const volatile sig_atomic_t *stop);
+/* Trains as `options` (of vt_settings_table, filling `settings`) say. When *stop becomes nonzero the step is finished,
+ * the state is saved and VT_OK returned. VT_FAILED: a step was not finite; the state before it was saved. */
+vt_status vt_train_run(vt_options *options, vt_settings *settings, vt_console console,
+                       const volatile sig_atomic_t *stop);
 
 #endif

@@ -53,7 +53,8 @@ static vt_status open_datasets(vt_run_parts *r)
     if (!s->data.data_path) return vt_fail(VT_INVALID, "--data-path is missing: a folder of images");
     int chans = s->model.in_chans ? s->model.in_chans : 3;
     if (chans != 1 && chans != 3)
-        return vt_fail(VT_INVALID, "--in-chans %d: images have 1 or 3 channels (other numbers are for `vitc trace`)", chans);
+        return vt_fail(VT_INVALID, "--in-chans %d: images have 1 or 3 channels (other numbers are for `vitc trace`)",
+                       chans);
     vt_dataset_options o = {.val_split = s->data.val_split, .seed = (uint64_t)s->recipe.seed,
                             .num_classes = s->model.num_classes, .in_chans = chans,
                             .val_names = r->resumed.held_out, .val_count = r->resumed.held_out_count,
@@ -79,8 +80,8 @@ static vt_status settle_preset(vt_run_parts *r)
     vt_sampler sampler = sampler_of(r);
     sampler.repeats = 1;
     int side = r->config.img_height < r->config.img_width ? r->config.img_width : r->config.img_height;
-    vt_status st = vt_recipe_preset(r->options, r->settings, vt_dataset_count(r->train), vt_sampler_steps(&sampler), side,
-                                    &report);
+    vt_status st = vt_recipe_preset(r->options, r->settings, vt_dataset_count(r->train), vt_sampler_steps(&sampler),
+                                    side, &report);
     if (st == VT_OK) st = vt_text_status(&report);
     if (st == VT_OK) say(r, vt_text_str(&report));
     vt_text_free(&report);
@@ -91,7 +92,8 @@ static void settle_schedule(vt_run_parts *r)
 {
     const vt_recipe *c = &r->settings->recipe;
     double global = (double)c->batch_size * c->grad_accum_steps;
-    r->schedule = (vt_schedule){.constant = c->sched == VT_SCHED_NONE, .lr = c->unscale_lr ? c->lr : c->lr * global / 512,
+    r->schedule = (vt_schedule){.constant = c->sched == VT_SCHED_NONE,
+                                .lr = c->unscale_lr ? c->lr : c->lr * global / 512,
                                 .warmup_lr = c->warmup_lr, .min_lr = c->min_lr,
                                 .total = r->steps_per_epoch * c->epochs,
                                 .warmup = llround(c->warmup_epochs * (double)r->steps_per_epoch),

@@ -1,4 +1,5 @@
-/* train/save_images.h - images as a model sees them: normalised by the graph's own op, channels first, in a tensors file. */
+/* train/save_images.h - images as a model sees them: normalised by the graph's own op, channels first, in a tensors
+ * file. */
 #ifndef VT_TRAIN_SAVE_IMAGES_H
 #define VT_TRAIN_SAVE_IMAGES_H
 

@@ -16,8 +16,8 @@ typedef struct vt_schedule {
 
 /* The rate of step s, 0 <= s < total. With W warm-up steps of T:
  *   s < W: warmup_lr + (lr - warmup_lr) s / W;  else min_lr + (lr - min_lr) (1 + cos(pi s / T)) / 2
- * (timm's CosineLRScheduler: the cosine is not shifted by the warm-up). With per-epoch updates s is the start of the epoch
- * before: epochs 0 and 1 share the warm-up rate. */
+ * (timm's CosineLRScheduler: the cosine is not shifted by the warm-up). With per-epoch updates s is the start of the
+ * epoch before: epochs 0 and 1 share the warm-up rate. */
 double vt_schedule_lr(const vt_schedule *schedule, int64_t step);
 
 #endif

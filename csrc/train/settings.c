@@ -6,28 +6,35 @@
 
 #define MODEL(member) VT_FIELD(vt_model_flags, member), .group = "Model"
 const vt_option vt_model_flags_table[] = {
-    {.name = "model", .kind = VT_OPT_STRING, MODEL(model), .argument = "NAME", .help = "timm's name; `vitc models` lists them"},
+    {.name = "model", .kind = VT_OPT_STRING, MODEL(model), .argument = "NAME",
+     .help = "timm's name; `vitc models` lists them"},
     {.name = "num-classes", .kind = VT_OPT_INT, MODEL(num_classes), .min = 0, .max = 1e6,
      .help = "classes; 0: counted from the data, else the model's 1000"},
     {.name = "img-size", .aliases = "input-size", .kind = VT_OPT_SIZE, MODEL(img_size),
      .help = "image size in pixels, N or HxW; the model's own by default"},
-    {.name = "patch-size", .kind = VT_OPT_INT, MODEL(patch_size), .min = 0, .max = 4096, .help = "side of a patch; 0: the model's own"},
+    {.name = "patch-size", .kind = VT_OPT_INT, MODEL(patch_size), .min = 0, .max = 4096,
+     .help = "side of a patch; 0: the model's own"},
     {.name = "patch-stride", .kind = VT_OPT_INT, MODEL(patch_stride), .min = 0, .max = 4096,
      .help = "distance between patches; 0: the patch size; smaller ones overlap"},
     {.name = "in-chans", .kind = VT_OPT_INT, MODEL(in_chans), .min = 0, .max = 16,
      .help = "channels of the image: 3 replicates grey, 1 turns colour into luma; 0: 3"},
-    {.name = "embed-dim", .kind = VT_OPT_INT, MODEL(embed_dim), .min = 0, .max = 65536, .help = "width; 0: the model's own"},
+    {.name = "embed-dim", .kind = VT_OPT_INT, MODEL(embed_dim), .min = 0, .max = 65536,
+     .help = "width; 0: the model's own"},
     {.name = "depth", .kind = VT_OPT_INT, MODEL(depth), .min = 0, .max = 1000, .help = "blocks; 0: the model's own"},
     {.name = "num-heads", .kind = VT_OPT_INT, MODEL(heads), .min = 0, .max = 4096, .help = "heads; 0: the model's own"},
-    {.name = "mlp-ratio", .kind = VT_OPT_FLOAT, MODEL(mlp_ratio), .min = 0, .max = 64, .help = "hidden width / width; 0: the model's own"},
-    {.name = "qkv-bias", .kind = VT_OPT_FLAG, MODEL(qkv_bias), .fallback = "true", .help = "bias of the qkv projection"},
-    {.name = "layer-norm-eps", .kind = VT_OPT_FLOAT, MODEL(layer_norm_eps), .min = 0, .max = 1, .help = "epsilon of LayerNorm; 0: 1e-6"},
+    {.name = "mlp-ratio", .kind = VT_OPT_FLOAT, MODEL(mlp_ratio), .min = 0, .max = 64,
+     .help = "hidden width / width; 0: the model's own"},
+    {.name = "qkv-bias", .kind = VT_OPT_FLAG, MODEL(qkv_bias), .fallback = "true",
+     .help = "bias of the qkv projection"},
+    {.name = "layer-norm-eps", .kind = VT_OPT_FLOAT, MODEL(layer_norm_eps), .min = 0, .max = 1,
+     .help = "epsilon of LayerNorm; 0: 1e-6"},
     {.name = "global-pool", .kind = VT_OPT_CHOICE, MODEL(global_pool), .choices = "token|avg", .fallback = "token",
      .help = "head on the class token, or on the mean of the patch tokens"},
     {.name = "representation-size", .kind = VT_OPT_INT, MODEL(representation_size), .min = 0, .max = 65536,
      .help = "width of tanh pre-logits; 0: none"},
     {.name = "drop", .kind = VT_OPT_FLOAT, MODEL(drop), .min = 0, .max = 0.999, .fallback = "0", .help = "dropout"},
-    {.name = "attn-drop", .aliases = "attn-drop-rate", .kind = VT_OPT_FLOAT, MODEL(attn_drop), .min = 0, .max = 0.999, .fallback = "0",
+    {.name = "attn-drop", .aliases = "attn-drop-rate", .kind = VT_OPT_FLOAT, MODEL(attn_drop), .min = 0,
+     .max = 0.999, .fallback = "0",
      .help = "dropout of attention probabilities"},
     {.name = "drop-path", .kind = VT_OPT_FLOAT, MODEL(drop_path), .min = 0, .max = 0.999, .fallback = "0.1",
      .help = "drop-path of the last block; block i has i / (depth - 1) of it"},
@@ -35,11 +42,14 @@ const vt_option vt_model_flags_table[] = {
 
 #define IMAGE(member) VT_FIELD(vt_image_flags, member), .group = "Images"
 const vt_option vt_image_flags_table[] = {
-    {.name = "mean", .kind = VT_OPT_STRINGS, IMAGE(mean), .argument = "M", .help = "mean of each channel, of pixels in 0..1"},
+    {.name = "mean", .kind = VT_OPT_STRINGS, IMAGE(mean), .argument = "M",
+     .help = "mean of each channel, of pixels in 0..1"},
     {.name = "std", .kind = VT_OPT_STRINGS, IMAGE(std), .argument = "S", .help = "standard deviation of each channel"},
-    {.name = "crop-pct", .aliases = "eval-crop-ratio", .kind = VT_OPT_FLOAT, IMAGE(crop_pct), .min = 0.01, .max = 1, .fallback = "0.875",
+    {.name = "crop-pct", .aliases = "eval-crop-ratio", .kind = VT_OPT_FLOAT, IMAGE(crop_pct), .min = 0.01, .max = 1,
+     .fallback = "0.875",
      .help = "evaluation: the centre crop's share of the resized side"},
-    {.name = "interpolation", .kind = VT_OPT_CHOICE, IMAGE(interpolation), .choices = "nearest|bilinear|bicubic", .fallback = "bicubic",
+    {.name = "interpolation", .kind = VT_OPT_CHOICE, IMAGE(interpolation), .choices = "nearest|bilinear|bicubic",
+     .fallback = "bicubic",
      .help = "resampling in evaluation"},
     {.name = "jpeg-scale", .kind = VT_OPT_CHOICE, IMAGE(jpeg_scale), .choices = "auto|full", .fallback = "auto",
      .help = "training: decode JPEG at a reduced scale where the crop allows; evaluation always decodes in full"},
@@ -47,20 +57,24 @@ const vt_option vt_image_flags_table[] = {
 
 #define DATA(member) VT_FIELD(vt_data_flags, member), .group = "Data"
 const vt_option vt_data_flags_table[] = {
-    {.name = "data-path", .aliases = "data-dir", .kind = VT_OPT_STRING, DATA(data_path), .positional = true, .argument = "DIR",
+    {.name = "data-path", .aliases = "data-dir", .kind = VT_OPT_STRING, DATA(data_path), .positional = true,
+     .argument = "DIR",
      .help = "train/ and val/ of class folders, one set of class folders, IDX or CIFAR files"},
     {.name = "val-split", .kind = VT_OPT_FLOAT, DATA(val_split), .min = 0, .max = 0.99, .fallback = "0.1",
      .help = "share of each class held out where the data has no validation images"},
     {.name = "bad-images", .kind = VT_OPT_CHOICE, DATA(bad_images), .choices = "stop|skip", .fallback = "stop",
      .help = "a file that cannot be read: stop with its name, or skip and list it"},
-    {.name = "num-workers", .aliases = "workers, j", .kind = VT_OPT_INT, DATA(num_workers), .min = 0, .max = 256, .fallback = "10",
+    {.name = "num-workers", .aliases = "workers, j", .kind = VT_OPT_INT, DATA(num_workers), .min = 0, .max = 256,
+     .fallback = "10",
      .help = "threads that load images; no more than there are processors are started"},
     {0}};
 
 #define DEVICE(member) VT_FIELD(vt_device_flags, member), .group = "Device"
 const vt_option vt_device_flags_table[] = {
-    {.name = "device", .kind = VT_OPT_CHOICE, DEVICE(device), .choices = "cpu|cuda", .fallback = "cpu", .help = "where it runs"},
-    {.name = "precision", .aliases = "amp-dtype", .kind = VT_OPT_CHOICE, DEVICE(precision), .choices = "default|fp32|bf16|tf32",
+    {.name = "device", .kind = VT_OPT_CHOICE, DEVICE(device), .choices = "cpu|cuda", .fallback = "cpu",
+     .help = "where it runs"},
+    {.name = "precision", .aliases = "amp-dtype", .kind = VT_OPT_CHOICE, DEVICE(precision),
+     .choices = "default|fp32|bf16|tf32",
      .fallback = "default", .help = "fp32 on the CPU, the only one there"},
     {.name = "cpu", .kind = VT_OPT_STRING, DEVICE(cpu), .fallback = "auto", .argument = "PATH",
      .help = "the CPU's code path: auto, avx512, avx2, plain or reference"},
@@ -107,7 +121,8 @@ static vt_status channel_list(const char *flag, const vt_strings *given, int cha
     for (int i = 0; i < chans; i++) {
         const char *text = given->items[given->count == 1 ? 0 : i];
         double v;
-        if (!vt_parse_double(text, strlen(text), &v)) return vt_fail(VT_INVALID, "--%s: %s is not a number", flag, text);
+        if (!vt_parse_double(text, strlen(text), &v))
+            return vt_fail(VT_INVALID, "--%s: %s is not a number", flag, text);
         values[i] = (float)v;
     }
     return VT_OK;

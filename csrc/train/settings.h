@@ -1,4 +1,5 @@
-/* train/settings.h - what the flags fill in: groups that commands share, and the recipe. One table a group; cli.md's names. */
+/* train/settings.h - what the flags fill in: groups that commands share, and the recipe. One table a group; cli.md's
+ * names. */
 #ifndef VT_TRAIN_SETTINGS_H
 #define VT_TRAIN_SETTINGS_H
 
@@ -21,8 +22,8 @@ typedef struct vt_model_flags {
 } vt_model_flags;
 extern const vt_option vt_model_flags_table[];
 
-/* The named model with the flags laid over it, in_chans and its normalisation included; classes stay the model's own where
- * --num-classes was not given. VT_INVALID names the flag. */
+/* The named model with the flags laid over it, in_chans and its normalisation included; classes stay the model's own
+ * where --num-classes was not given. VT_INVALID names the flag. */
 vt_status vt_model_flags_apply(const vt_model_flags *flags, vt_model_config *config);
 /* The flags alone, over a configuration that is already there. */
 void vt_model_flags_override(const vt_model_flags *flags, vt_model_config *config);
@@ -105,8 +106,8 @@ extern const vt_option vt_settings_table[];
 
 /* Ingredients of the recipe that this version does not have: naming one other than "off" is VT_INVALID. */
 vt_status vt_recipe_check(const vt_options *options, const vt_settings *settings);
-/* The preset of small data sets (under 100,000 images, or 64 px and less), set where the user said nothing; `report` gets
- * a line that says what it set. */
+/* The preset of small data sets (under 100,000 images, or 64 px and less), set where the user said nothing; `report`
+ * gets a line that says what it set. */
 vt_status vt_recipe_preset(vt_options *options, vt_settings *settings, uint32_t images, int64_t steps_per_epoch,
                            int image_side, vt_text *report);
 vt_train_options vt_recipe_train_options(const vt_recipe *recipe, int micros);

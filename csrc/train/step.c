@@ -110,7 +110,8 @@ static void micro_batch(build *b, int micro, vt_tensor **sum)
     double share = 1.0 / b->c->micro_count;
     vt_autodiff with = {vt_fill, vt_add, b->c->recompute};
     vt_tensor *loss = forward(b, micro);
-    if (b->g->status || vt_graph_backward(b->g, &with, first, b->g->n_nodes, loss, share, b->stores->params, own)) return;
+    if (b->g->status || vt_graph_backward(b->g, &with, first, b->g->n_nodes, loss, share, b->stores->params, own))
+        return;
     own[n] = share == 1 ? loss : vt_add_scaled(b->g, "loss_share", share, loss, 0, NULL, NULL);
     add_into(b, sum, own);
 }

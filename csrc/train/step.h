@@ -1,7 +1,7 @@
 /* train/step.h - the graph of one optimizer step: micro-batches unrolled, lanes, reduction, clip, AdamW, EMA.
  *
- * The M micro-batches of a step form L lanes of contiguous blocks. A lane accumulates in order; lane sums meet in a fixed
- * binary tree. So the sums' order is a function of M and L alone, whoever computes which lane. */
+ * The M micro-batches of a step form L lanes of contiguous blocks. A lane accumulates in order; lane sums meet in a
+ * fixed binary tree. So the sums' order is a function of M and L alone, whoever computes which lane. */
 #ifndef VT_TRAIN_STEP_H
 #define VT_TRAIN_STEP_H
 
@@ -51,8 +51,9 @@ vt_status vt_stores_bind(vt_stores *stores, vt_device *device, bool ema); /* not
 
 enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 }; /* what can be read after the run, beside the loss */
 
-/* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count > 1: images u8 or f32 [B, H, W, C], labels or targets,
- * slots i32 [B]; and step i32 [1], control f32 [VT_CONTROL_COUNT]. */
+/* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count >
+ * 1: images u8 or f32 [B, H, W, C], labels or targets, slots i32 [B]; and step i32 [1], control f32
+ * [VT_CONTROL_COUNT]. */
 vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep);
 void vt_step_free(vt_step *step);
 

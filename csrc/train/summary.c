@@ -61,7 +61,8 @@ static void json_shape(vt_text *text, const char *key, const vt_tensor *t)
     vt_json_close(text, ']');
 }
 
-static void write_json(vt_text *text, const vt_model_config *model, const layer *layers, int n, int64_t total, double flops)
+static void write_json(vt_text *text, const vt_model_config *model, const layer *layers, int n, int64_t total,
+                       double flops)
 {
     vt_json_open(text, '{');
     vt_json_key(text, "model");
@@ -91,7 +92,8 @@ static void write_json(vt_text *text, const vt_model_config *model, const layer 
     vt_text_add(text, "\n");
 }
 
-static void write_table(vt_text *text, const vt_model_config *model, const layer *layers, int n, int64_t total, double flops)
+static void write_table(vt_text *text, const vt_model_config *model, const layer *layers, int n, int64_t total,
+                        double flops)
 {
     widths w = {5, 2, 5, 6};
     char in[96], out[96];
@@ -101,12 +103,14 @@ static void write_table(vt_text *text, const vt_model_config *model, const layer
         w.in = longer(w.in, shape(layers[i].in, in));
         w.out = longer(w.out, shape(layers[i].node->out[0], out));
     }
-    vt_text_printf(text, "%-*s  %-*s  %-*s  %-*s  %12s  %10s\n", w.name, "layer", w.op, "op", w.in, "input", w.out, "output",
+    vt_text_printf(text, "%-*s  %-*s  %-*s  %-*s  %12s  %10s\n", w.name, "layer", w.op, "op", w.in, "input", w.out,
+                   "output",
                    "parameters", "MFLOP");
     for (int i = 0; i < n; i++) {
         const layer *l = &layers[i];
-        vt_text_printf(text, "%-*s  %-*s  %-*s  %-*s  %12lld  %10.3f\n", w.name, l->node->name, w.op, l->node->op->name, w.in,
-                       shape(l->in, in), w.out, shape(l->node->out[0], out), (long long)l->parameters, 1e-6 * l->flops);
+        vt_text_printf(text, "%-*s  %-*s  %-*s  %-*s  %12lld  %10.3f\n", w.name, l->node->name, w.op, l->node->op->name,
+                       w.in, shape(l->in, in), w.out, shape(l->node->out[0], out), (long long)l->parameters,
+                       1e-6 * l->flops);
     }
     vt_text_printf(text, "\n%s: %d layers, %lld parameters (%.1f MiB in fp32), %.4g FLOPs forward\n", model->name, n,
                    (long long)total, (double)total * 4 / 1048576, flops);

@@ -53,7 +53,8 @@ static vt_status find_batch(trace *t)
     const int64_t *shape = x->shape + (x->ndim - 4);
     b->count = leading(x, 4);
     b->size = shape[0];
-    if (shape[1] != c->in_chans || shape[2] != c->img_height || shape[3] != c->img_width || b->size < 1 || b->count < 1) {
+    if (shape[1] != c->in_chans || shape[2] != c->img_height || shape[3] != c->img_width || b->size < 1 ||
+        b->count < 1) {
         char want[128];
         snprintf(want, sizeof want, "the model wants [B, %d, %d, %d]; see --in-chans and --img-size", c->in_chans,
                  c->img_height, c->img_width);
@@ -61,9 +62,12 @@ static vt_status find_batch(trace *t)
     }
     const vt_safetensor *y = b->targets ? b->targets : b->labels;
     int ndim = b->targets ? 2 : 1;
-    if (!y) return t->o->backward || t->o->steps ? bad_input(t, "targets", "missing, and so is labels: a loss needs one") : VT_OK;
+    if (!y)
+        return t->o->backward || t->o->steps ? bad_input(t, "targets", "missing, and so is labels: a loss needs one")
+                                             : VT_OK;
     const int64_t *ys = y->shape + (y->ndim - ndim);
-    if (y->ndim < ndim || y->ndim > ndim + 1 || ys[0] != b->size || (b->targets && (ys[1] != c->classes || y->dtype != VT_F32)))
+    if (y->ndim < ndim || y->ndim > ndim + 1 || ys[0] != b->size ||
+        (b->targets && (ys[1] != c->classes || y->dtype != VT_F32)))
         return bad_input(t, y->name, b->targets ? "wants f32 [B, classes]" : "wants i64 [B]");
     if (leading(y, ndim) != 1 && leading(y, ndim) != b->count) return bad_input(t, y->name, "another number of batches than images");
     return VT_OK;
@@ -93,7 +97,8 @@ static vt_status prepare_batch(trace *t, int64_t step)
     for (int64_t i = 0; i < b->size; i++)
         for (int64_t ch = 0; ch < c->in_chans; ch++)
             for (int64_t p = 0; p < plane; p++)
-                memcpy(&b->nhwc[i * image + p * c->in_chans + ch], from + (size_t)(i * image + ch * plane + p) * sizeof(float),
+                memcpy(&b->nhwc[i * image + p * c->in_chans + ch],
+                       from + (size_t)(i * image + ch * plane + p) * sizeof(float),
                        sizeof(float)); /* the file's data need not be aligned */
     if (b->targets) {
         size_t bytes = (size_t)(b->size * c->classes) * sizeof(float);
@@ -102,9 +107,11 @@ static vt_status prepare_batch(trace *t, int64_t step)
         size_t each = vt_dtype_bytes(b->labels->dtype);
         for (int64_t i = 0; i < b->size; i++) {
             int64_t label = 0, at = step % leading(b->labels, 1) * b->size + i;
-            if (b->labels->dtype != VT_I64 && b->labels->dtype != VT_I32) return bad_input(t, "labels", "wants i64 [B]");
+            if (b->labels->dtype != VT_I64 && b->labels->dtype != VT_I32)
+                return bad_input(t, "labels", "wants i64 [B]");
             memcpy(&label, (const char *)b->labels->data + (size_t)at * each, each);
-            if (label < 0 || label >= c->classes) return bad_input(t, "labels", "a label is not below the number of classes");
+            if (label < 0 || label >= c->classes)
+                return bad_input(t, "labels", "a label is not below the number of classes");
             b->classes[i] = (int32_t)label;
         }
     }
@@ -143,7 +150,8 @@ static float *save(trace *t, const char *name, int ndim, const int64_t *shape)
 {
     if (t->saved_count == t->saved_capacity) {
         int capacity = t->saved_capacity ? 2 * t->saved_capacity : 256;
-        vt_save_tensor *grown = vt_realloc(t->saved, (size_t)t->saved_capacity * sizeof *grown, (size_t)capacity * sizeof *grown);
+        vt_save_tensor *grown =
+            vt_realloc(t->saved, (size_t)t->saved_capacity * sizeof *grown, (size_t)capacity * sizeof *grown);
         if (!grown) return NULL;
         t->saved = grown;
         t->saved_capacity = capacity;
@@ -244,7 +252,8 @@ static vt_status trace_forward(trace *t)
     int64_t shape[] = {t->batch.size, c->img_height, c->img_width, c->in_chans};
     vt_status st;
     VT_TRY(vt_graph_create(&g, VT_F32));
-    vt_builder b = {.g = g, .params = &t->model->params, .train = t->o->train, .masks = true, .suffix = "", .batch = t->batch.size};
+    vt_builder b = {.g = g, .params = &t->model->params, .train = t->o->train, .masks = true, .suffix = "",
+                    .batch = t->batch.size};
     b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
                            vt_graph_input(g, "slots", VT_I32, 1, &t->batch.size), 0};
     vt_heads heads = vt_model_build(&b, c, vt_graph_input(g, "images", VT_F32, 4, shape));

@@ -13,8 +13,8 @@ vt_train_options vt_train_defaults(void)
 vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, const vt_train_options *o)
 {
     if (o->batch_size < 1 || o->micro_batches < 1)
-        return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1", o->micro_batches,
-                       o->batch_size);
+        return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1",
+                       o->micro_batches, o->batch_size);
     *c = (vt_step_config){.model = *model, .micro_batch = o->batch_size, .micro_count = o->micro_batches,
                           .lanes = o->lanes, .image_dtype = VT_U8, .targets = VT_TARGETS_LABELS,
                           .smoothing = o->smoothing, .bce = o->bce, .train = true, .recompute = o->recompute,
@@ -126,7 +126,8 @@ vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *l
     size_t samples = (size_t)o->batch_size * (size_t)o->micro_batches;
     for (size_t i = 0; i < samples; i++)
         if (labels[i] < 0 || labels[i] >= c->classes)
-            return vt_fail(VT_INVALID, "label %d of sample %zu: the model has %d classes", (int)labels[i], i, c->classes);
+            return vt_fail(VT_INVALID, "label %d of sample %zu: the model has %d classes", (int)labels[i], i,
+                           c->classes);
     vt_micro *micros = vt_alloc((size_t)o->micro_batches * sizeof *micros);
     if (!micros) return vt_fail_memory("micro-batches");
     for (int k = 0; k < o->micro_batches; k++) {

@@ -45,7 +45,8 @@ typedef struct vt_model_config {
 int vt_model_count(void);
 const char *vt_model_name(int i);
 vt_status vt_model_find(vt_model_config *config, const char *name);
-/* Refills mean and std for config->in_chans channels: ImageNet's for 3 (0.5 for the vit_ names), their mean for 1, else 0.5. */
+/* Refills mean and std for config->in_chans channels: ImageNet's for 3 (0.5 for the vit_ names), their mean for 1,
+ * else 0.5. */
 void vt_model_normalisation(vt_model_config *config);
 
 typedef struct vt_model_options {

@@ -16,7 +16,8 @@ typedef enum vt_status {
     VT_NO_MEMORY = 3, /* an allocation failed */
 } vt_status;
 
-/* The message of this thread's latest failure, without a newline; "" before any. Valid until the thread's next failure. */
+/* The message of this thread's latest failure, without a newline; "" before any. Valid until the thread's next
+ * failure. */
 const char *vt_error(void);
 
 #ifdef __cplusplus

@@ -37,9 +37,9 @@ typedef struct vt_trainer vt_trainer;
 vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *options);
 void vt_trainer_destroy(vt_trainer *trainer); /* NULL is allowed */
 
-/* One step on images [micro_batches * batch_size, height, width, channels] u8 and labels [same], each in 0 .. classes-1.
- * loss: mean over the samples, before the update. A step whose loss or gradient is not finite changes nothing and returns
- * VT_FAILED; the message names the first op and tensor. */
+/* One step on images [micro_batches * batch_size, height, width, channels] u8 and labels [same], each in 0 ..
+ * classes-1. loss: mean over the samples, before the update. A step whose loss or gradient is not finite changes
+ * nothing and returns VT_FAILED; the message names the first op and tensor. */
 vt_status vt_trainer_step(vt_trainer *trainer, const uint8_t *images, const int32_t *labels, float lr, float *loss);
 
 #ifdef __cplusplus

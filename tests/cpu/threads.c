@@ -1,6 +1,6 @@
-/* Whole training steps, large enough that every op is cut into several tasks: the same bits for any number of threads on every
- * code path, and gradients that agree with the reference bodies'. The case list (tests/ops/ops.c) has odd shapes; these are
- * the long ones. */
+/* Whole training steps, large enough that every op is cut into several tasks: the same bits for any number of threads
+ * on every code path, and gradients that agree with the reference bodies'. The case list (tests/ops/ops.c) has odd
+ * shapes; these are the long ones. */
 #include "test.h"
 
 #include "models/model.h"
@@ -112,7 +112,8 @@ static void check_path(const shape *s, const char *path, const result *reference
               distance(&one, reference));
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         CHECK_OK(train(s, path, threads[i], &many));
-        CHECK_MSG(many.digest == one.digest, "%s, %s: other bits with %d threads than with 1", s->name, path, threads[i]);
+        CHECK_MSG(many.digest == one.digest, "%s, %s: other bits with %d threads than with 1", s->name, path,
+                  threads[i]);
         free(many.gradient);
     }
     free(one.gradient);

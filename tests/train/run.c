@@ -35,8 +35,10 @@ static void make_data(void)
 
 static vt_status train(const char *epochs)
 {
-    const char *argv[] = {"--model", "deit_micro", "--data-path", data, "--output-dir", output, "--overwrite", "--in-chans", "1",
-                          "--img-size", "16", "--patch-size", "8", "--embed-dim", "16", "--depth", "2", "--num-heads", "2",
+    const char *argv[] = {"--model", "deit_micro", "--data-path", data, "--output-dir", output, "--overwrite",
+                          "--in-chans", "1",
+                          "--img-size", "16", "--patch-size", "8", "--embed-dim", "16", "--depth", "2",
+                              "--num-heads", "2",
                           "--batch-size", "4", "--micro-batch-size", "2", "--num-workers", "0", "--threads", "1",
                           "--lr", "1e-2", "--unscale-lr", "--hflip", "0", "--epochs", epochs};
     volatile sig_atomic_t stop = 0;

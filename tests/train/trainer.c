@@ -83,7 +83,8 @@ TEST(a_step_that_is_not_finite_changes_nothing)
     for (int i = 0; i < 4; i++) memcpy(before + (size_t)i * bytes, stores[i]->data, bytes);
     int32_t number = f.trainer->number;
     CHECK_FAILS(vt_trainer_step(f.trainer, f.images, f.labels, 1e-3f, &loss), VT_FAILED, "step 3 is not finite");
-    CHECK_MSG(strstr(vt_error(), "blocks.1") || strstr(vt_error(), "norm"), "the message names no op behind the fault: %s",
+    CHECK_MSG(strstr(vt_error(), "blocks.1") || strstr(vt_error(), "norm"),
+              "the message names no op behind the fault: %s",
               vt_error());
     for (int i = 0; i < 4; i++)
         CHECK_MSG(memcmp(before + (size_t)i * bytes, stores[i]->data, bytes) == 0, "store %s changed", stores[i]->role);

@@ -1,7 +1,7 @@
 #include "cpu/fast/attention.h"
 
-/* A task takes some rows of a head; K and V are packed for it, and its scores are made CHUNK bytes at a time, so that they
- * stay in the first-level cache between the two products. */
+/* A task takes some rows of a head; K and V are packed for it, and its scores are made CHUNK bytes at a time, so that
+ * they stay in the first-level cache between the two products. */
 enum {
     CHUNK = 32 << 10,
     MOST_ROWS = 96,             /* of a chunk: with n columns it has at most n rows, so about the root of CHUNK's floats */
@@ -26,7 +26,8 @@ static plan make_plan(const vt_node *node)
     int most = vt_ceil_div(p.n, TASK_ROWS), want = p.heads < TASKS ? (int)((TASKS + p.heads - 1) / p.heads) : 1;
     p.cuts = want < most ? want : most;
     p.together = vt_heads_together(p.heads, p.n, p.d);
-    int ld = vt_scores_ld(p.n), task_rows = vt_ceil_div(p.n, p.cuts), tiles = CHUNK / (int)sizeof(float) / ld / VT_TILE_ROWS;
+    int ld = vt_scores_ld(p.n), task_rows = vt_ceil_div(p.n, p.cuts),
+        tiles = CHUNK / (int)sizeof(float) / ld / VT_TILE_ROWS;
     p.rows = tiles > 0 ? tiles * VT_TILE_ROWS : VT_TILE_ROWS;
     if (p.rows > task_rows) p.rows = task_rows;
     if (p.rows > MOST_ROWS) p.rows = MOST_ROWS;

@@ -20,7 +20,8 @@ typedef struct vt_head {
     vt_keep keep;
 } vt_head;
 
-/* Rows of scores lie an odd number of vectors apart: neighbours in a column then fall into different sets of the cache. */
+/* Rows of scores lie an odd number of vectors apart: neighbours in a column then fall into different sets of the
+ * cache. */
 static inline int vt_scores_ld(int64_t n)
 {
     return (vt_ceil_div((int)n, VT_LANES) | 1) * VT_LANES;
@@ -67,8 +68,10 @@ static inline int vt_heads_together(int64_t heads, int n, int d)
     return (int)(even < 1 ? 1 : even < most ? even : most);
 }
 
-/* q k^T of rows first .. first+rows-1, then scaled and biased where there is a bias: *scale is what is left to multiply by. */
-static inline void vt_head_scores(const vt_head *h, const vt_panels *keys, int first, int rows, float *scores, float *scale)
+/* q k^T of rows first .. first+rows-1, then scaled and biased where there is a bias: *scale is what is left to
+ * multiply by. */
+static inline void vt_head_scores(const vt_head *h, const vt_panels *keys, int first, int rows, float *scores,
+                                  float *scale)
 {
     vt_product p = {.m = rows, .k = h->d, .a = h->q + first * h->stride, .a_row = h->stride, .a_col = 1, .b = keys,
                     .c = scores, .ldc = h->ld, .padded = 1};

@@ -2,7 +2,8 @@
 
 /* With S the scaled scores, P = exp(S - lse), F dropout's factors, delta the row sums of dO * O:
  *   dP = dO V^T,  dS = P * (F * dP - delta),  dQ = scale * dS K,  dK = scale * dS^T Q,  dV = (P * F)^T dO
- * A task is a head. P and dS are made CHUNK bytes at a time, to stay in the second-level cache until dK and dV are summed. */
+ * A task is a head. P and dS are made CHUNK bytes at a time, to stay in the second-level cache until dK and dV are
+ * summed. */
 enum { CHUNK = 256 << 10 };
 
 enum { DOUT, QKV, OUT, LSE, BIAS, RANDOM };
@@ -52,7 +53,8 @@ static float dot(const float *a, const float *b, int n)
     return vf_sum(sum);
 }
 
-/* Row i: p holds q k^T and becomes P * F; ds holds dP and becomes scale * dS. Lanes beyond the last column are not used. */
+/* Row i: p holds q k^T and becomes P * F; ds holds dP and becomes scale * dS. Lanes beyond the last column are not
+ * used. */
 static void row_grad(const grad *g, int i, float scale, float *p, float *ds)
 {
     const vt_head *h = &g->h;

@@ -15,7 +15,8 @@ static inline size_t vt_panels_floats(int k, int n)
     return (size_t)k * (size_t)vt_ceil_div(n, VT_LANES) * VT_LANES;
 }
 
-/* b[i, j] is b[i * row + j * col]; one of row and col is 1. Lanes beyond the last column are copies of numbers in b, or 0. */
+/* b[i, j] is b[i * row + j * col]; one of row and col is 1. Lanes beyond the last column are copies of numbers in b,
+ * or 0. */
 #define vt_panels_pack VT_ISA_NAME(vt_panels_pack)
 void vt_panels_pack(const vt_panels *p, const float *b, ptrdiff_t row, ptrdiff_t col);
 

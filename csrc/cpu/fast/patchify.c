@@ -23,7 +23,8 @@ static void copy_patches(void *arg, int task, int worker)
     int64_t end = first + j->patches < all ? first + j->patches : all;
     float *out = (float *)j->r->out[0] + first * a->patch_h * j->row;
     for (int64_t p = first; p < end; p++) {
-        int64_t b = p / (j->down * j->across), y = p / j->across % j->down * a->stride_h, x = p % j->across * a->stride_w;
+        int64_t b = p / (j->down * j->across), y = p / j->across % j->down * a->stride_h,
+                x = p % j->across * a->stride_w;
         for (int64_t i = 0; i < a->patch_h; i++, out += j->row) {
             int64_t from = ((b * height + y + i) * width + x) * channels;
             if (j->scale) normalise(out, (const uint8_t *)j->r->in[0] + from, j);
