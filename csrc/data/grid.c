@@ -31,7 +31,7 @@ static layout lay_out(const vt_cell *cells, int count, int width, int height)
     int text_width = LETTER * letters, most = 2 * l.image_width;
     if (text_width > most) text_width = most;
     l.cell_width = GAP + (text_width > l.image_width ? text_width : l.image_width);
-    l.cell_height = GAP + l.image_height + (lines ? ABOVE_TEXT + lines * LINE : 0);
+    l.cell_height = GAP + 4 + l.image_height + (lines ? ABOVE_TEXT + lines * LINE : 0);
     l.columns = 1; /* three wide to two high */
     while (l.columns < count &&
            2 * l.columns * l.cell_width < 3 * ((count + l.columns - 1) / l.columns) * l.cell_height)
