@@ -6,7 +6,8 @@
 #include "data/font.h"
 #include "data/image.h"
 
-enum { LEAST_SIDE = 84, GAP = 12, ABOVE_TEXT = 5, LETTER = 2 * VT_FONT_WIDTH, LINE = 2 * VT_FONT_HEIGHT + 2 };
+enum { LEAST_SIDE = 84, GAP = 12, ROW_GAP = 16, ABOVE_TEXT = 5 };
+enum { SCALE = 2, LETTER = SCALE * VT_FONT_WIDTH, LINE = SCALE * VT_FONT_HEIGHT + 2 };
 
 typedef struct layout {
     int columns, rows, enlarge;
@@ -31,11 +32,17 @@ static layout lay_out(const vt_cell *cells, int count, int width, int height)
     int text_width = LETTER * letters, most = 2 * l.image_width;
     if (text_width > most) text_width = most;
     l.cell_width = GAP + (text_width > l.image_width ? text_width : l.image_width);
-    l.cell_height = GAP + 4 + l.image_height + (lines ? ABOVE_TEXT + lines * LINE : 0);
+    l.cell_height = ROW_GAP + l.image_height + (lines ? ABOVE_TEXT + lines * LINE : 0);
     l.columns = 1; /* three wide to two high */
     while (l.columns < count &&
            2 * l.columns * l.cell_width < 3 * ((count + l.columns - 1) / l.columns) * l.cell_height)
         l.columns++;
+    static const int near[] = {0, -1, 1, -2, 2}; /* a near number that fills the last row is nicer */
+    for (size_t k = 0; k < sizeof near / sizeof *near; k++)
+        if (l.columns + near[k] > 0 && count % (l.columns + near[k]) == 0) {
+            l.columns += near[k];
+            break;
+        }
     l.rows = (count + l.columns - 1) / l.columns;
     return l;
 }

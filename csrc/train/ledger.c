@@ -236,7 +236,7 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
     }
     return vt_fail(VT_FAILED,
                    "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model or "
-                   "image, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
+                   "image, fewer --lanes, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
 }
 
 /* --- telling --- */

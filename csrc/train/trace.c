@@ -239,7 +239,7 @@ static vt_step_config step_config(const trace *t, bool update)
     return (vt_step_config){.model = t->model->config, .micro_batch = (int)t->batch.size, .micro_count = 1, .lanes = 1,
                             .image_dtype = VT_F32, .targets = t->batch.targets ? VT_TARGETS_SOFT : VT_TARGETS_LABELS,
                             .train = o->train, .masks = true, .update = update, .ema = update && o->ema_decay >= 0,
-                            .adamw = {0.9f, 0.999f, 1e-8f}};
+                            .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}};
 }
 
 /* Without targets there is a forward pass alone. */

@@ -15,10 +15,20 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
     if (o->batch_size < 1 || o->micro_batches < 1)
         return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1",
                        o->micro_batches, o->batch_size);
-    *c = (vt_step_config){.model = *model, .micro_batch = o->batch_size, .micro_count = o->micro_batches,
-                          .lanes = o->lanes, .image_dtype = VT_U8, .targets = VT_TARGETS_LABELS,
-                          .smoothing = o->smoothing, .bce = o->bce, .train = true, .recompute = o->recompute,
-                          .update = true, .ema = o->ema, .adamw = {o->beta1, o->beta2, o->eps}, .seed = o->seed};
+    *c = (vt_step_config){.model = *model,
+                          .micro_batch = o->batch_size,
+                          .micro_count = o->micro_batches,
+                          .lanes = o->lanes,
+                          .image_dtype = VT_U8,
+                          .targets = VT_TARGETS_LABELS,
+                          .smoothing = o->smoothing,
+                          .bce = o->bce,
+                          .train = true,
+                          .recompute = o->recompute,
+                          .update = true,
+                          .ema = o->ema,
+                          .adamw = {.beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps},
+                          .seed = o->seed};
     return VT_OK;
 }
 

@@ -18,12 +18,15 @@ static const shape shapes[] = {
     {"many small heads together", 21, 7, 96, 4, 40, 1, 0}, /* 11 tokens, width 24 */
 };
 
+enum { MOST_ENTRIES = 64 };
+
 /* What two steps made. */
 typedef struct result {
     uint64_t digest;   /* of the losses and the weights */
     float loss;        /* of the first step */
     float *gradient;   /* a tenth of the first step's: AdamW's first moment */
-    size_t count;
+    int entries;       /* parameters, each with its place in `gradient` */
+    int64_t first[MOST_ENTRIES], counts[MOST_ENTRIES];
 } result;
 
 static uint64_t hash(uint64_t h, const void *data, size_t bytes)
@@ -42,10 +45,14 @@ static vt_status two_steps(vt_trainer *t, const shape *s, result *out)
     for (int i = 0; i < s->batch; i++) labels[i] = i % 10;
     vt_status st = vt_trainer_step(t, images, labels, 0.01f, &out->loss);
     if (st) return st;
-    out->count = (size_t)t->stores.exp_avg.elements;
-    out->gradient = malloc(out->count * sizeof *out->gradient);
+    const vt_store *moments = &t->stores.exp_avg;
+    for (int i = 0; i < moments->count && i < MOST_ENTRIES; i++, out->entries++) {
+        out->first[i] = moments->entries[i].offset;
+        out->counts[i] = moments->entries[i].count;
+    }
+    out->gradient = malloc(vt_store_bytes(moments));
     if (!out->gradient) return VT_NO_MEMORY;
-    memcpy(out->gradient, t->stores.exp_avg.data, out->count * sizeof *out->gradient);
+    memcpy(out->gradient, moments->data, vt_store_bytes(moments));
     float loss;
     st = vt_trainer_step(t, images, labels, 0.01f, &loss);
     out->digest = hash(0xCBF29CE484222325ull, &loss, sizeof loss);
@@ -84,16 +91,21 @@ static vt_status train(const shape *s, const char *path, int threads, result *ou
     return st;
 }
 
-/* Relative L2 distance. */
+/* The largest relative L2 distance among the parameters' gradients. */
 static double distance(const result *a, const result *b)
 {
-    double error = 0, size = 0;
-    for (size_t i = 0; i < a->count && i < b->count; i++) {
-        double d = (double)a->gradient[i] - b->gradient[i];
-        error += d * d;
-        size += (double)b->gradient[i] * b->gradient[i];
+    double worst = 0;
+    for (int k = 0; k < a->entries; k++) {
+        double error = 0, size = 0;
+        for (int64_t i = a->first[k]; i < a->first[k] + a->counts[k]; i++) {
+            double d = (double)a->gradient[i] - b->gradient[i];
+            error += d * d;
+            size += (double)b->gradient[i] * b->gradient[i];
+        }
+        double share = sqrt(error / size);
+        if (!(share <= worst)) worst = share;
     }
-    return sqrt(error / size);
+    return worst;
 }
 
 static void check_path(const shape *s, const char *path, const result *reference)
@@ -106,10 +118,11 @@ static void check_path(const shape *s, const char *path, const result *reference
         return;
     }
     CHECK_OK(st);
-    /* Sums of up to 400 products, two blocks deep, each rounded otherwise than in the reference: 1e-6 is seen. */
+    CHECK(one.entries > 30);
     CHECK_NEAR(one.loss, reference->loss, 1e-5);
-    CHECK_MSG(distance(&one, reference) < 1e-5, "%s, %s: the gradient is off by %.3g", s->name, path,
-              distance(&one, reference));
+    /* Rounded otherwise than in the reference, over two blocks and sums of hundreds of products. */
+    double off = distance(&one, reference);
+    CHECK_MSG(off < 2e-5, "%s, %s: a gradient is off by %.3g", s->name, path, off);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         CHECK_OK(train(s, path, threads[i], &many));
         CHECK_MSG(many.digest == one.digest, "%s, %s: other bits with %d threads than with 1", s->name, path,

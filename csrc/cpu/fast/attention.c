@@ -4,7 +4,7 @@
  * they stay in the first-level cache between the two products. */
 enum {
     CHUNK = 32 << 10,
-    MOST_ROWS = 96,             /* of a chunk: with n columns it has at most n rows, so about the root of CHUNK's floats */
+    MOST_ROWS = 96,             /* of a chunk; as it has no more rows than columns, CHUNK alone keeps it near this */
     TASKS = 64,                 /* few heads are cut into more tasks than heads ... */
     TASK_ROWS = 64,             /* ... but not into fewer rows than these */
 };

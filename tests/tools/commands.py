@@ -1,0 +1,416 @@
+#!/usr/bin/env python3
+"""The commands of vitc as a user meets them: output, exit status, one-line errors. Usage: commands.py PATH/TO/vitc
+
+Every file it works on is made here, with the standard library alone."""
+import gzip
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+VITC = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "build/vitc"
+TINY = "--model deit_micro --img-size 16 --patch-size 8 --embed-dim 32 --depth 2 --num-heads 2".split()
+COMMANDS = "train eval predict plan summary trace bench selftest show-batch models".split()
+with open(VITC, "rb") as binary:
+    content = binary.read()
+SANITIZED = b"__asan_init" in content or b"__tsan_init" in content
+
+
+def png(path, width, height, pixel):
+    """An 8-bit RGB file; pixel(x, y) -> (r, g, b)."""
+    rows = b"".join(b"\0" + bytes(v for x in range(width) for v in pixel(x, y)) for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def png_size(path):
+    with open(path, "rb") as f:
+        start = f.read(24)
+    assert start[:8] == b"\x89PNG\r\n\x1a\n", path
+    return struct.unpack(">II", start[16:24])
+
+
+def png_colours(path):
+    """The set of colours of an RGB file whose rows use any filter."""
+    with open(path, "rb") as f:
+        data = f.read()
+    at, packed, (width, height) = 8, b"", png_size(path)
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        if kind == b"IDAT":
+            packed += data[at + 8:at + 8 + size]
+        at += 12 + size
+    raw, above, colours = zlib.decompress(packed), bytearray(3 * width), set()
+    for y in range(height):
+        kind, row = raw[y * (3 * width + 1)], bytearray(raw[y * (3 * width + 1) + 1:(y + 1) * (3 * width + 1)])
+        for i in range(3 * width):
+            a, b, c = row[i - 3] if i > 2 else 0, above[i], above[i - 3] if i > 2 else 0
+            p = a + b - c
+            paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+            row[i] = (row[i] + (0, a, b, (a + b) // 2, paeth)[kind]) & 255
+        colours.update(tuple(row[i:i + 3]) for i in range(0, 3 * width, 3))
+        above = row
+    return colours
+
+
+def tensors(path):
+    """{name: (shape, values)} of a safetensors file of f32."""
+    with open(path, "rb") as f:
+        data = f.read()
+    size = struct.unpack("<Q", data[:8])[0]
+    found = {}
+    for name, t in json.loads(data[8:8 + size]).items():
+        if name != "__metadata__":
+            begin, end = t["data_offsets"]
+            found[name] = (t["shape"], struct.unpack("<%df" % ((end - begin) // 4), data[8 + size + begin:8 + size + end]))
+    return found
+
+
+def vitc(*args, expect=0):
+    """Runs the program; a failure is one line on stderr that begins as it must."""
+    done = subprocess.run([VITC, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=300)
+    assert done.returncode == expect, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+    errors = [line for line in done.stderr.splitlines() if line.startswith("vitc: error: ")]
+    assert len(errors) == (1 if expect else 0), (args, done.stderr)
+    done.error = errors[0] if errors else ""
+    return done
+
+
+class Commands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = cls.folder.name
+        cls.data = os.path.join(cls.dir, "data")
+        for number, name in enumerate(("blue sky", "green", "red")):
+            os.makedirs(os.path.join(cls.data, name))
+            for i in range(20):
+                colour = [30 + 7 * i, 40, 50]
+                colour[2 - number] = 200
+                png(os.path.join(cls.data, name, "%02d.png" % i), 20, 16 + i % 3,
+                    lambda x, y, c=colour: [(v + 5 * x + 3 * y) % 256 for v in c])
+        cls.output = os.path.join(cls.dir, "run")
+        cls.trained = vitc("train", *TINY, "--data-path", cls.data, "--epochs", 2, "--batch-size", 12,
+                           "--micro-batch-size", 6, "--drop-path", 0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0,
+                           "--output_dir", cls.output)
+        cls.last = os.path.join(cls.output, "last.safetensors")
+        cls.images = [os.path.join(cls.data, "green", "%02d.png" % i) for i in range(3)]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    # --- help and usage ---
+
+    def test_help_of_every_command(self):
+        listed = vitc("--help").stdout
+        for command in COMMANDS:
+            self.assertIn("\n  %s " % command, listed)
+            text = vitc(command, "--help").stdout
+            self.assertTrue(text.startswith("usage: vitc " + command), command)
+            if command != "models":
+                self.assertIn("example: vitc " + command, text)
+        self.assertEqual([line.split()[0] for line in listed.splitlines() if line.startswith("  ")], COMMANDS)
+
+    def test_unknown_names_have_a_suggestion(self):
+        self.assertIn("did you mean predict", vitc("predcit", expect=2).error)
+        for command, flag, meant in (("plan", "--batchsize", "--batch-size"), ("predict", "--chekpoint", "--checkpoint"),
+                                     ("summary", "--dept", "--depth"), ("bench", "--leger", "--ledger"),
+                                     ("selftest", "--thread", "--threads"), ("show-batch", "--epok", "--epoch")):
+            error = vitc(command, flag, 1, expect=2).error
+            self.assertIn(flag, error)
+            self.assertIn(meant, error)
+        for command in ("plan", "summary"):
+            self.assertIn("deit_tiny_patch16_22", vitc(command, "--model", "deit_tiny_patch16_22", expect=2).error)
+
+    def test_what_is_missing_is_named(self):
+        for command, flag in (("predict", "--checkpoint"), ("plan", "--model"), ("summary", "--model"), ("show-batch", "--run"),
+                              ("bench", "step")):
+            self.assertIn(flag, vitc(command, expect=2).error)
+        self.assertIn("no images", vitc("predict", "--checkpoint", self.last, expect=2).error)
+        self.assertIn("--output", vitc("show-batch", "--run", self.output, expect=2).error)
+
+    def test_bad_checkpoints(self):
+        with open(self.last, "rb") as f:
+            whole = f.read()
+        header = 8 + struct.unpack("<Q", whole[:8])[0]
+        bad = {"empty": b"", "text": b"not a checkpoint at all", "cut header": whole[:header // 2], "cut data": whole[:-1],
+               "long": whole + b"\0", "huge header": struct.pack("<Q", 1 << 62) + whole[8:]}
+        for name, content in bad.items():
+            path = self.path(name)
+            with open(path, "wb") as f:
+                f.write(content)
+            self.assertIn(path, vitc("predict", "--checkpoint", path, self.images[0], expect=2).error, name)
+        self.assertIn("nowhere", vitc("predict", "--checkpoint", "nowhere", self.images[0], expect=2).error)
+
+    # --- summary ---
+
+    def test_summary(self):
+        table = vitc("summary", "--model", "deit_tiny_distilled_patch16_224").stdout
+        self.assertIn("5910800 parameters", table)
+        s = json.loads(vitc("summary", "--model", "deit_tiny_distilled_patch16_224", "--batch-size", 3, "--json").stdout)
+        layers = {layer["layer"]: layer for layer in s["layers"]}
+        qkv = layers["blocks.11.attn.qkv"]
+        self.assertEqual((qkv["input"], qkv["output"], qkv["params"]), ([3, 198, 192], [3, 198, 576], 576 * 193))
+        self.assertEqual(qkv["flops"], 2 * 3 * 198 * 192 * 576)
+        self.assertEqual(layers["patch_embed.proj"]["params"], 192 * (3 * 16 * 16 + 1))
+        self.assertEqual(sum(layer["params"] for layer in s["layers"]), 5910800)
+        self.assertEqual(s["params"], 5910800)
+        self.assertIn("--num-heads", vitc("summary", "--model", "deit_tiny_patch16_224", "--num-heads", 5, expect=2).error)
+
+    # --- plan ---
+
+    def plan(self, *args):
+        return json.loads(vitc("plan", *args, "--json").stdout)
+
+    def test_plan(self):
+        p = self.plan("--model", "deit_tiny_patch16_224", "--batch-size", 8)
+        self.assertEqual(p["params"], 5717416)
+        self.assertEqual(sum(p["bytes"].values()), p["peak_bytes"])
+        self.assertEqual(p["bytes"]["activations"] + p["bytes"]["gradients"] + p["bytes"]["gaps"], p["workspace_bytes"])
+        tokens, width = 197, 192
+        block = 2 * tokens * width * width * 12 + 4 * tokens * tokens * width
+        forward = 12 * block + 2 * 196 * 768 * width + 2 * width * 1000
+        self.assertEqual(p["flops_forward"], 8 * forward)
+        self.assertEqual(p["flops_step"], 8 * (3 * forward - 2 * 196 * 768 * width))  # pixels have no gradient
+        text = vitc("plan", "--model", "deit_tiny_patch16_224", "--batch-size", 8).stdout
+        self.assertIn(str(p["peak_bytes"]), text)
+
+    def test_plan_follows_flags(self):
+        base = ["--model", "deit_tiny_patch16_224", "--batch-size", 8]
+        whole = self.plan(*base)
+        self.assertEqual(self.plan(*base, "--no-model-ema")["bytes"]["ema"], 0)
+        recomputed = self.plan(*base, "--recompute")
+        self.assertLess(recomputed["bytes"]["activations"], whole["bytes"]["activations"] / 2)
+        self.assertEqual(recomputed["flops_step"], whole["flops_step"])
+        self.assertGreater(recomputed["flops_recomputed"], 0)
+        cut = self.plan(*base, "--micro-batch-size", 2)
+        self.assertLess(cut["workspace_bytes"], whole["workspace_bytes"])
+        self.assertEqual(cut["flops_step"], whole["flops_step"])
+        accumulated = self.plan(*base, "--grad-accum-steps", 32)
+        self.assertEqual(accumulated["flops_step"], 32 * whole["flops_step"])
+        self.assertIn("--micro-batch-size", vitc("plan", *base, "--micro-batch-size", 3, expect=2).error)
+        self.assertEqual(self.plan(*TINY, "--data-path", self.data, "--batch-size", 12)["params"],
+                         self.plan(*TINY, "--num-classes", 3, "--batch-size", 12)["params"])
+
+    def test_plan_fits(self):
+        base = ["--model", "deit_tiny_patch16_224", "--batch-size", 64]
+        previous = math.inf
+        for budget in ("4GiB", "1GiB", "400MiB", "250MiB"):
+            p = self.plan(*base, "--fit", budget)
+            limit = int(budget[:-3]) << {"G": 30, "M": 20}[budget[-3]]
+            self.assertLessEqual(p["peak_bytes"], limit)
+            self.assertLessEqual(p["peak_bytes"], previous)
+            previous = p["peak_bytes"]
+            said = ["--micro-batch-size", p["micro_batch_size"]] + ["--recompute"] * p["recompute"]
+            self.assertEqual(self.plan(*base, *said)["peak_bytes"], p["peak_bytes"])
+        self.assertEqual(self.plan(*base, "--fit", "4GiB")["micro_batch_size"], 64)
+        self.assertIn("nothing fits", vitc("plan", *base, "--fit", "10MiB", expect=1).error)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer's shadow memory is part of the resident set")
+    def test_plan_is_what_a_step_takes(self):
+        flags = ["--model", "deit_tiny_patch16_224", "--batch-size", 16]
+        p = self.plan(*flags)
+        planned = p["peak_bytes"] - p["bytes"]["loader"]
+        step = json.loads(vitc("bench", "step", *flags, "--steps", 1, "--json", "-").stdout)
+        self.assertLess(abs(step["peak_bytes"] - planned), max(0.05 * planned, 32 << 20))
+
+    # --- bench ---
+
+    def test_bench_step(self):
+        done = vitc("bench", "step", *TINY, "--num-classes", 4, "--batch-size", 4, "--micro-batch-size", 2, "--steps", 5,
+                    "--ledger", "--json", "-")
+        b = json.loads(done.stdout)
+        for key in ("images_per_second", "step_ms", "flops_per_image", "gflops", "peak_bytes", "sgemm_gflops", "share_of_sgemm",
+                    "threads"):
+            self.assertGreater(b[key], 0, key)
+        self.assertEqual((b["model"], b["steps"], b["batch_size"], b["micro_batches"]), ("deit_micro", 5, 2, 2))
+        p = self.plan(*TINY, "--num-classes", 4, "--batch-size", 4)
+        self.assertEqual(b["flops_per_image"], p["flops_step"] / 4)
+        self.assertAlmostEqual(b["images_per_second"], 4000 / b["step_ms"], delta=1e-6 * b["images_per_second"])
+        self.assertAlmostEqual(b["share_of_sgemm"], b["gflops"] / b["sgemm_gflops"], delta=1e-6)
+        self.assertAlmostEqual(sum(op["flops"] for op in b["ops"]), p["flops_step"], delta=1)
+
+    def test_bench_to_a_file(self):
+        out = self.path("bench.json")
+        text = vitc("bench", "kernels,loader", *TINY, "--num-classes", 4, "--batch-size", 2, "--steps", 2, "--seconds", 0.1,
+                    "--data-path", self.data, "--json", out).stdout
+        with open(out) as f:
+            b = json.load(f)
+        self.assertEqual(sorted(b), ["kernels", "loader"])
+        self.assertTrue(all(op["ms"] >= 0 and op["shape"] for op in b["kernels"]))
+        self.assertTrue(any(op.get("reference_ms", 0) > 0 for op in b["kernels"]))
+        self.assertGreater(b["loader"]["share_of_decode"], 0)
+        self.assertGreater(b["loader"]["loader_images_per_second"], 0)
+        self.assertTrue(b["loader"]["made_up"])
+        self.assertIn("made-up", text)
+        self.assertIn("attention", vitc("bench", "attention", expect=2).error)
+
+    # --- predict ---
+
+    def test_predict(self):
+        done = vitc("predict", "--checkpoint", self.last, *self.images, "--json")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["file"] for line in lines], self.images)
+        for line in lines:
+            self.assertEqual(sorted(t["class"] for t in line["top"]), ["blue sky", "green", "red"])
+            self.assertEqual([t["class"] for t in line["top"]], [["blue sky", "green", "red"][t["index"]] for t in line["top"]])
+            probs = [t["prob"] for t in line["top"]]
+            self.assertEqual(probs, sorted(probs, reverse=True))
+            self.assertAlmostEqual(sum(probs), 1, delta=1e-5)
+        text = vitc("predict", "--checkpoint", self.last, *self.images).stdout
+        self.assertEqual(len(text.splitlines()), 12)
+        self.assertIn("%  blue sky", text)
+
+    def test_predictions_do_not_depend_on_the_batch(self):
+        files = [os.path.join(self.data, c, "%02d.png" % i) for i in range(7) for c in ("red", "green", "blue sky")]
+        together = vitc("predict", "--checkpoint", self.last, *files, "--json").stdout.splitlines()
+        for i in (0, 8, 16, 20):
+            alone = json.loads(vitc("predict", "--checkpoint", self.last, files[i], "--json").stdout)
+            with_others = json.loads(together[i])
+            self.assertEqual([t["index"] for t in alone["top"]], [t["index"] for t in with_others["top"]])
+            for a, b in zip(alone["top"], with_others["top"]):
+                self.assertAlmostEqual(a["prob"], b["prob"], delta=1e-5)
+
+    def test_predict_tensors_are_what_trace_takes(self):
+        x, y = self.path("x.safetensors"), self.path("y.safetensors")
+        out = vitc("predict", "--checkpoint", self.last, *self.images, "--json", "--tensors", x, "--crop-pct", 1).stdout
+        vitc("trace", *TINY, "--weights", self.last, "--inputs", x, "--output", y)
+        shape, values = tensors(x)["images"]
+        self.assertEqual(shape, [3, 3, 16, 16])
+        # image 0 is 20 x 16: its middle 16 columns, as they are
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        for channel in range(3):
+            for u, v in ((0, 0), (5, 9), (15, 15)):
+                pixel = ((30, 200, 50)[channel] + 5 * (u + 2) + 3 * v) % 256
+                found = values[channel * 256 + v * 16 + u]
+                self.assertAlmostEqual(found, (pixel / 255 - mean[channel]) / std[channel], delta=1e-5)
+        logits = tensors(y)["logits_eval"][1]
+        for i, line in enumerate(out.splitlines()):
+            row = logits[3 * i:3 * i + 3]
+            total = sum(math.exp(v) for v in row)
+            for t in json.loads(line)["top"]:
+                self.assertAlmostEqual(t["prob"], math.exp(row[t["index"]]) / total, delta=1e-5)
+
+    def test_predict_bad_images(self):
+        broken = self.path("broken.png")
+        with open(self.images[0], "rb") as f:
+            start = f.read()[:90]
+        with open(broken, "wb") as f:
+            f.write(start)
+        for bad in (broken, self.data, self.path("absent.png"), os.path.join(self.output, "summary.csv"), os.devnull):
+            done = vitc("predict", "--checkpoint", self.last, self.images[0], bad, self.images[1], "--json", expect=2)
+            self.assertIn(bad, done.error)
+            self.assertEqual([json.loads(line)["file"] for line in done.stdout.splitlines()], self.images[:2])
+        done = vitc("predict", "--checkpoint", self.last, broken, self.data, expect=2)
+        self.assertIn("1 more", done.error)
+        self.assertIn(self.data, done.stderr)
+
+    def test_predict_grid(self):
+        grid = self.path("grid.png")
+        done = vitc("predict", "--checkpoint", self.last, "--data-path", self.data, "--split", "all", "--count", 12, "--grid",
+                    grid, "--json")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(lines), 12)
+        self.assertEqual({line["true"] for line in lines}, {"blue sky", "green", "red"})
+        width, height = png_size(grid)
+        self.assertGreater(width, 3 * 84)
+        colours = png_colours(grid)
+        right = {line["top"][0]["class"] == line["true"] for line in lines}
+        self.assertEqual((0x1A, 0x7F, 0x37) in colours, True in right)
+        self.assertEqual((0xCF, 0x22, 0x2E) in colours, False in right)
+        renamed = vitc("predict", "--checkpoint", self.last, "--data-path", self.data, "--class-names", "a", "b", "c").stdout
+        self.assertIn("(is b)", renamed)
+        self.assertIn("--class-names", vitc("predict", "--checkpoint", self.last, self.images[0], "--class-names", "a",
+                                            expect=2).error)
+        self.assertIn("no/such", vitc("predict", "--checkpoint", self.last, self.images[0], "--grid", "no/such/g.png",
+                                      expect=1).error)
+
+    # --- show-batch ---
+
+    def test_show_batch_is_what_the_step_used(self):
+        with open(os.path.join(self.output, "summary.csv")) as f:
+            rows = [line.split(",") for line in f.read().splitlines()]
+        steps = 54 // 12  # a tenth of each class is held out
+        for epoch in range(2):
+            losses = []
+            for step in range(steps):
+                x, y = self.path("batch.safetensors"), self.path("loss.safetensors")
+                vitc("show-batch", "--run", self.output, "--epoch", epoch, "--step", step, "--tensors", x)
+                # --lr 0 leaves the weights as they were
+                vitc("trace", *TINY, "--drop-path", 0.4, "--weights", self.last, "--inputs", x, "--output", y, "--train")
+                losses.append(tensors(y)["loss"][1][0])
+            self.assertAlmostEqual(sum(losses) / steps, float(rows[1 + epoch][1]), delta=2e-6)
+
+    def test_show_batch_micro(self):
+        whole, part, picture = self.path("whole.st"), self.path("part.st"), self.path("batch.png")
+        vitc("show-batch", "--run", self.output, "--epoch", 1, "--step", 2, "--output", picture, "--tensors", whole)
+        vitc("show-batch", "--run", self.output, "--epoch", 1, "--step", 2, "--micro", 1, "--tensors", part)
+        a, b = tensors(whole), tensors(part)
+        self.assertEqual(sorted(a), ["images", "mask.blocks.1.drop_path1", "mask.blocks.1.drop_path2", "targets"])
+        self.assertEqual((a["images"][0], b["images"][0]), ([12, 3, 16, 16], [6, 3, 16, 16]))
+        for name in a:
+            each = len(a[name][1]) // 12
+            odd = [v for i in range(1, 12, 2) for v in a[name][1][i * each:(i + 1) * each]]
+            self.assertEqual(odd, list(b[name][1]), name)
+        self.assertTrue(set(a["mask.blocks.1.drop_path1"][1]) <= {0.0, 1.0})
+        self.assertAlmostEqual(max(a["targets"][1]), 0.9 + 0.1 / 3, delta=1e-6)
+        self.assertGreater(png_size(picture)[0], 84)
+
+    def test_show_batch_errors(self):
+        for flag, value in (("--step", 99), ("--epoch", 2), ("--micro", 2)):
+            error = vitc("show-batch", "--run", self.output, flag, value, "--output", self.path("no.png"), expect=2).error
+            self.assertIn(flag, error)
+        self.assertIn("nowhere", vitc("show-batch", "--run", "nowhere", "--output", "no.png", expect=2).error)
+        best = os.path.join(self.output, "best.safetensors")
+        self.assertIn(best, vitc("show-batch", "--run", best, "--output", self.path("no.png"), expect=2).error)
+
+    # --- selftest, models ---
+
+    def test_selftest(self):
+        s = json.loads(vitc("selftest", "linear", "--json").stdout)
+        self.assertEqual([op["op"] for op in s["ops"]], ["linear"])
+        self.assertEqual(s["failed"], 0)
+        self.assertGreater(s["cases"], 1)
+        self.assertIn("0 failed", vitc("selftest", "add", "--cpu", "reference").stdout)
+        self.assertIn("nosuchop", vitc("selftest", "nosuchop", expect=2).error)
+        self.assertIn("--cpu", vitc("selftest", "--cpu", "z80", expect=2).error)
+        self.assertIn("--device", vitc("selftest", "--device", "cuda", expect=2).error)
+
+    def test_models(self):
+        names = vitc("models").stdout.split()
+        self.assertIn("deit_base_distilled_patch16_384", names)
+        for name in ("deit_micro", "vit_large_patch32_224"):
+            self.assertIn(name, names)
+            self.assertGreater(json.loads(vitc("summary", "--model", name, "--json").stdout)["params"], 0)
+
+    def test_idx_data(self):
+        """Grey images without class names, from gzip."""
+        folder = self.path("idx")
+        os.makedirs(folder)
+        for part, n in (("train", 30), ("t10k", 10)):
+            with gzip.open(os.path.join(folder, part + "-images-idx3-ubyte.gz"), "wb") as f:
+                f.write(struct.pack(">IIII", 2051, n, 16, 16) + bytes(i * 7 % 256 for i in range(n * 256)))
+            with gzip.open(os.path.join(folder, part + "-labels-idx1-ubyte.gz"), "wb") as f:
+                f.write(struct.pack(">II", 2049, n) + bytes(i % 3 for i in range(n)))
+        grid = self.path("idx.png")
+        out = vitc("predict", "--checkpoint", self.last, "--data-path", folder, "--count", 99, "--grid", grid, "--json").stdout
+        self.assertEqual(len(out.splitlines()), 10)
+        self.assertGreater(png_size(grid)[1], 84)
+
+
+if __name__ == "__main__":
+    unittest.main()
