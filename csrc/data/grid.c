@@ -67,7 +67,7 @@ static void draw_cell(const vt_canvas *c, const layout *l, int i, const vt_cell 
         if (!cell->lines[k]) continue;
         int letters = vt_font_columns(cell->lines[k]), most = room / LETTER;
         if (letters > most) letters = most;
-        vt_font_draw(c, left + (room - letters * LETTER) / 2, top + l->image_height + ABOVE_TEXT + k * LINE, 2,
+        vt_font_draw(c, left + (room - letters * LETTER) / 2, top + l->image_height + ABOVE_TEXT + k * LINE, SCALE,
                      cell->lines[k], letters, cell->colours[k]);
     }
 }

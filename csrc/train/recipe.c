@@ -166,8 +166,8 @@ vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)
 {
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
     return (vt_train_options){.batch_size = micro, .micro_batches = micros, .lanes = r->lanes,
-                              .weight_decay = (float)r->weight_decay, .beta1 = (float)r->opt_betas[0],
-                              .beta2 = (float)r->opt_betas[1], .eps = (float)r->opt_eps,
+                              .weight_decay = r->weight_decay, .beta1 = r->opt_betas[0],
+                              .beta2 = r->opt_betas[1], .eps = r->opt_eps,
                               .clip_grad = (float)r->clip_grad, .smoothing = (float)r->smoothing, .bce = r->bce_loss,
                               .ema = r->model_ema, .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
                               .seed = (uint64_t)r->seed};

@@ -6,8 +6,8 @@
 
 vt_train_options vt_train_defaults(void)
 {
-    return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .weight_decay = 0.05f, .beta1 = 0.9f,
-                              .beta2 = 0.999f, .eps = 1e-8f, .smoothing = 0.1f, .ema_decay = 0.99996f};
+    return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .weight_decay = 0.05, .beta1 = 0.9,
+                              .beta2 = 0.999, .eps = 1e-8, .smoothing = 0.1f, .ema_decay = 0.99996f};
 }
 
 vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, const vt_train_options *o)
@@ -112,7 +112,7 @@ static vt_status explain(vt_trainer *t)
 vt_status vt_trainer_step_micros(vt_trainer *t, const vt_micro *micros, float lr, float *loss, float *norm)
 {
     const vt_train_options *o = &t->options;
-    float control[VT_CONTROL_COUNT] = {[VT_CONTROL_LR] = lr, [VT_CONTROL_DECAY] = o->weight_decay,
+    float control[VT_CONTROL_COUNT] = {[VT_CONTROL_LR] = lr, [VT_CONTROL_DECAY] = (float)o->weight_decay,
                                        [VT_CONTROL_EMA_DECAY] = o->ema_decay, [VT_CONTROL_MAX_NORM] = o->clip_grad};
     float flag;
     bind(t, micros);

@@ -19,7 +19,7 @@ typedef struct vt_train_options {
     int batch_size;             /* samples of a micro-batch */
     int micro_batches;          /* of a step, accumulated; the step takes batch_size * micro_batches samples */
     int lanes;                  /* sums of micro-batches are formed in at most this many lanes (a power of two) */
-    float weight_decay, beta1, beta2, eps;
+    double weight_decay, beta1, beta2, eps;
     float clip_grad;            /* largest gradient L2 norm; 0: off */
     float smoothing;            /* of the labels */
     bool bce;                   /* binary cross-entropy in place of cross-entropy */

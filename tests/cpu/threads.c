@@ -120,9 +120,9 @@ static void check_path(const shape *s, const char *path, const result *reference
     CHECK_OK(st);
     CHECK(one.entries > 30);
     CHECK_NEAR(one.loss, reference->loss, 1e-5);
-    /* Rounded otherwise than in the reference, over two blocks and sums of hundreds of products. */
+    /* Rounded otherwise than in the reference: 1.3e-6 is seen. One row of attention wrong by 1 % makes 5e-6. */
     double off = distance(&one, reference);
-    CHECK_MSG(off < 2e-5, "%s, %s: a gradient is off by %.3g", s->name, path, off);
+    CHECK_MSG(off < 4e-6, "%s, %s: a gradient is off by %.3g", s->name, path, off);
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         CHECK_OK(train(s, path, threads[i], &many));
         CHECK_MSG(many.digest == one.digest, "%s, %s: other bits with %d threads than with 1", s->name, path,

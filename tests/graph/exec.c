@@ -71,6 +71,28 @@ TEST(values_are_read_as_float)
     }
 }
 
+static double tick(void) /* a clock that takes one second from one look to the next */
+{
+    static double now;
+    return now += 1;
+}
+
+TEST(nodes_are_timed)
+{
+    small_options o = {.batch = 1, .micro_batches = 1};
+    small s;
+    CHECK_OK(small_open(&s, VT_F32, &o, "auto"));
+    double *seconds = calloc((size_t)s.g->n_nodes, sizeof *seconds);
+    vt_exec_time(s.exec, tick, seconds);
+    CHECK_OK(small_run(&s, &o, false));
+    CHECK_OK(small_run(&s, &o, false));
+    vt_exec_time(s.exec, NULL, NULL);
+    CHECK_OK(small_run(&s, &o, false));
+    for (int i = 0; i < s.g->n_nodes; i++) CHECK(seconds[i] == 2);
+    free(seconds);
+    small_close(&s);
+}
+
 TEST(an_unknown_device)
 {
     vt_device *device;
@@ -123,6 +145,7 @@ int main(void)
     RUN(a_missing_input_is_named);
     RUN(graphs_share_a_workspace);
     RUN(values_are_read_as_float);
+    RUN(nodes_are_timed);
     RUN(an_unknown_device);
     RUN(memory_running_out);
     RUN(running_allocates_nothing);
