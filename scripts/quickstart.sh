@@ -50,8 +50,8 @@ train() {
 
 # A grid of test images, each with its predicted and true class.
 draw() {
-    build/vitc predict --checkpoint "$run/last.safetensors" --data-path "$data" --device cpu \
-        --grid "$run/predictions.png"
+    build/vitc predict --checkpoint "$run/last.safetensors" --data-path "$data" --device cpu --count 40 \
+        --grid "$run/predictions.png" > /dev/null
     echo "quickstart: predictions on test images are in $run/predictions.png"
 }
 

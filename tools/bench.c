@@ -56,6 +56,7 @@ static vt_status bench_options(vt_options *options, settings *s, vt_bench_option
     if (st == VT_OK) st = vt_device_flags_open(&s->train.device, &b->device);
     if (st) return st;
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
+    b->batch_size = r->batch_size;
     b->train = vt_recipe_train_options(r, r->batch_size / micro * r->grad_accum_steps);
     return VT_OK;
 }

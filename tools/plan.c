@@ -19,7 +19,7 @@ static const vt_option table[] = {
 
 static void print_table(vt_text *t, const settings *s, const vt_model_config *model, const vt_fit *f)
 {
-    vt_text_printf(t, "%s, %dx%d px, %d classes: %d micro-batches of %d images a step%s\n\n", model->name,
+    vt_text_printf(t, "%s, %dx%d px, %d classes; a step: %d x %d images%s\n\n", model->name,
                    model->img_height, model->img_width, model->classes, f->options.micro_batches, f->options.batch_size,
                    f->options.recompute ? ", activations recomputed" : "");
     vt_ledger_table(t, &f->ledger);

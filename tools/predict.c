@@ -18,7 +18,8 @@ typedef struct settings {
 static const vt_option table[] = {
     {.name = "checkpoint", .kind = VT_OPT_STRING, FIELD(checkpoint), .argument = "FILE",
      .help = "of a run, or any safetensors file with timm's names"},
-    {.name = "image", .kind = VT_OPT_STRINGS, FIELD(files), .positional = true, .argument = "FILE…", .help = "PNG or JPEG files"},
+    {.name = "image", .kind = VT_OPT_STRINGS, FIELD(files), .positional = true, .argument = "FILE…",
+     .help = "PNG or JPEG files"},
     {.name = "ema", .kind = VT_OPT_FLAG, FIELD(ema), .help = "the average of the weights"},
     {.name = "json", .kind = VT_OPT_FLAG, FIELD(json), .help = "print one JSON object a line and image"},
     {.name = "tensors", .kind = VT_OPT_STRING, FIELD(tensors), .argument = "FILE",
@@ -26,7 +27,8 @@ static const vt_option table[] = {
     {.name = "grid", .kind = VT_OPT_STRING, FIELD(grid), .argument = "FILE",
      .help = "write a PNG picture of the images with their classes, predicted and true"},
     {.name = "data-path", .kind = VT_OPT_STRING, FIELD(data_path), .argument = "DIR", .help = "images of a data set"},
-    {.name = "split", .kind = VT_OPT_CHOICE, FIELD(split), .choices = "train|val|all", .fallback = "val", .help = "of --data-path"},
+    {.name = "split", .kind = VT_OPT_CHOICE, FIELD(split), .choices = "train|val|all", .fallback = "val",
+     .help = "of --data-path"},
     {.name = "count", .kind = VT_OPT_INT, FIELD(count), .min = 1, .max = 1e6, .fallback = "40",
      .help = "how many of them, evenly spaced"},
     {.name = "class-names", .kind = VT_OPT_STRINGS, FIELD(class_names), .argument = "NAME…",
@@ -69,31 +71,32 @@ static void add_text(vt_text *t, const vt_prediction *p)
 {
     vt_text_printf(t, "%s", p->file);
     if (p->truth) vt_text_printf(t, "  (is %s)", p->truth);
-    for (int k = 0; k < p->count; k++) vt_text_printf(t, "\n  %6.2f %%  %s", 100 * (double)p->probability[k], p->names[k]);
+    for (int k = 0; k < p->count; k++)
+        vt_text_printf(t, "\n  %6.2f %%  %s", 100 * (double)p->probability[k], p->names[k]);
     vt_text_add(t, "\n");
 }
 
-/* A failure to print ends the job's text, and is told by the last print. */
-static void report(void *arg, const vt_prediction *p)
+static vt_status report(void *arg, const vt_prediction *p)
 {
     const settings *s = arg;
     vt_text text = {0};
     (s->json ? add_json : add_text)(&text, p);
-    vt_print(&text);
+    return vt_print(&text);
 }
 
 static vt_status predict(vt_options *options, settings *s, vt_checkpoint *c)
 {
-    vt_predict_job job = {.checkpoint = c, .ema = s->ema, .files = s->files, .data_path = s->data_path, .split = s->split,
-                          .count = s->count, .class_names = s->class_names, .tensors = s->tensors, .grid = s->grid,
-                          .report = report, .say = say, .arg = s};
+    vt_predict_job job = {.checkpoint = c, .ema = s->ema, .files = s->files, .data_path = s->data_path,
+                          .split = s->split, .count = s->count, .class_names = s->class_names, .tensors = s->tensors,
+                          .grid = s->grid, .report = report, .say = say, .arg = s};
     vt_transform *t = &job.transform;
     vt_status st = vt_image_flags_apply(&s->images, &c->model);
     if (st == VT_OK) st = vt_device_flags_open(&s->device, &job.device);
     if (st) return st;
     *t = vt_transform_default(c->model.img_height, c->model.img_width, c->model.in_chans, false);
     t->crop_pct = vt_options_given(options, "crop-pct") ? s->images.crop_pct : c->preprocessing.crop_pct;
-    t->interpolation = vt_options_given(options, "interpolation") ? s->images.interpolation : c->preprocessing.interpolation;
+    t->interpolation =
+        vt_options_given(options, "interpolation") ? s->images.interpolation : c->preprocessing.interpolation;
     return vt_predict(&job);
 }
 

@@ -15,7 +15,8 @@ typedef struct settings {
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Self-test"
 static const vt_option table[] = {
-    {.name = "op", .kind = VT_OPT_STRING, FIELD(filter), .positional = true, .argument = "NAME", .help = "only this op's cases"},
+    {.name = "op", .kind = VT_OPT_STRING, FIELD(filter), .positional = true, .argument = "NAME",
+     .help = "only this op's cases"},
     {.name = "seed", .kind = VT_OPT_INT, FIELD(seed), .min = 0, .max = 9e15, .help = "of the data"},
     {.name = "json", .kind = VT_OPT_FLAG, FIELD(json), .help = "print one JSON object"},
     {.name = "device-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, device), .table = vt_device_flags_table},
@@ -40,8 +41,8 @@ static void finish_group(report *r)
     if (!g->op) return;
     const struct { const char *key; double value; } numbers[] = {
         {"cases", g->cases}, {"failed", g->failed}, {"gradient", g->gradient}, {"device", g->device}};
-    vt_text_printf(&r->table, "%-4s %-20s %3d cases  gradient %6.3f  device %6.3f\n", g->failed ? "FAIL" : "ok", g->op, g->cases,
-                   g->gradient, g->device);
+    vt_text_printf(&r->table, "%-4s %-20s %3d cases  gradient %6.3f  device %6.3f\n", g->failed ? "FAIL" : "ok", g->op,
+                   g->cases, g->gradient, g->device);
     vt_json_open(&r->json, '{');
     vt_json_key(&r->json, "op");
     vt_json_string(&r->json, g->op);
@@ -100,5 +101,5 @@ static vt_status run(vt_options *options, void *given)
 
 const vt_command vt_command_selftest = {
     .name = "selftest", .summary = "every op, forward and backward, against its specification",
-    .usage = "vitc selftest [OP] [--cpu avx2] [flags]", .example = "vitc selftest attention --cpu plain", .table = table,
-    .settings_bytes = sizeof(settings), .run = run};
+    .usage = "vitc selftest [OP] [--cpu avx2] [flags]", .example = "vitc selftest attention --cpu plain",
+    .table = table, .settings_bytes = sizeof(settings), .run = run};

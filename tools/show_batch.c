@@ -29,9 +29,10 @@ static vt_status run(vt_options *options, void *given)
 {
     const settings *s = given;
     if (!s->run) return vt_fail(VT_INVALID, "--run is missing: the output folder of a run");
-    if (!s->output && !s->tensors) return vt_fail(VT_INVALID, "--output is missing: the PNG file to write (or --tensors)");
-    vt_show_batch_job job = {.run = s->run, .data_path = s->data_path, .epoch = s->epoch, .step = s->step, .micro = s->micro,
-                             .output = s->output, .tensors = s->tensors};
+    if (!s->output && !s->tensors)
+        return vt_fail(VT_INVALID, "--output is missing: the PNG file to write (or --tensors)");
+    vt_show_batch_job job = {.run = s->run, .data_path = s->data_path, .epoch = s->epoch, .step = s->step,
+                             .micro = s->micro, .output = s->output, .tensors = s->tensors};
     vt_status st = vt_device_flags_open(&s->device, &job.device);
     return st ? st : vt_show_batch(&job);
 }

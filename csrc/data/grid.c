@@ -52,7 +52,8 @@ static void draw_image(const vt_canvas *c, const layout *l, int x, int y, const 
 {
     for (int v = 0; v < l->image_height; v++)
         for (int u = 0; u < l->image_width; u++) {
-            const uint8_t *from = pixels + ((size_t)(v / l->enlarge) * (size_t)width + (size_t)(u / l->enlarge)) * (size_t)channels;
+            const uint8_t *from =
+                pixels + ((size_t)(v / l->enlarge) * (size_t)width + (size_t)(u / l->enlarge)) * (size_t)channels;
             uint8_t *to = c->rgb + 3 * ((size_t)(y + v) * (size_t)c->width + (size_t)(x + u));
             for (int k = 0; k < 3; k++) to[k] = from[channels == 3 ? k : 0];
         }

@@ -20,6 +20,7 @@ void vt_graph_destroy(vt_graph *g)
     vt_arena_free(&g->arena);
     vt_free(g->nodes);
     vt_free(g->tensors);
+    vt_free(g->stored);
     vt_free(g->marks);
     vt_free(g);
 }
@@ -83,8 +84,9 @@ static vt_tensor *add_tensor(vt_graph *g, const char *name, vt_memory memory, vt
 vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool trainable)
 {
     if (g->status) return NULL;
-    for (int i = 0; i < g->n_tensors; i++)
-        if (g->tensors[i]->store == store && g->tensors[i]->entry == entry) return g->tensors[i];
+    for (int i = 0; i < g->n_stored; i++)
+        if (g->stored[i]->store == store && g->stored[i]->entry == entry) return g->stored[i];
+    if (!grow(g, (void **)&g->stored, g->n_stored, &g->cap_stored, sizeof *g->stored)) return NULL;
     const vt_entry *e = &store->entries[entry];
     const char *name = store->like ? vt_graph_name(g, "%s.%s", store->role, e->name) : e->name;
     vt_tensor *t = add_tensor(g, name, VT_STORED, store->dtype, e->ndim, e->shape);
@@ -92,7 +94,7 @@ vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool t
     t->store = store;
     t->entry = entry;
     t->wants_grad = trainable;
-    return t;
+    return g->stored[g->n_stored++] = t;
 }
 
 vt_tensor *vt_graph_input(vt_graph *g, const char *name, vt_dtype dtype, int ndim, const int64_t *shape)

@@ -90,9 +90,10 @@ struct vt_graph {
     vt_dtype real;              /* VT_F32, or VT_F64 for the specification's checks */
     vt_node **nodes;
     vt_tensor **tensors;
+    vt_tensor **stored;         /* the VT_STORED ones among the tensors */
     vt_mark *marks;
-    int n_nodes, n_tensors, n_marks;
-    int cap_nodes, cap_tensors, cap_marks;
+    int n_nodes, n_tensors, n_stored, n_marks;
+    int cap_nodes, cap_tensors, cap_stored, cap_marks;
     int segment;                /* given to nodes as they are added */
     size_t workspace_bytes;     /* after planning */
 };

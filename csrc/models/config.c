@@ -87,6 +87,23 @@ static int count_blocks(const vt_safetensors *f)
     }
 }
 
+/* A known model of these dimensions: the one that the file names, else a deit_ (vit_ and deit_ share theirs and differ in
+ * normalisation alone; --model says which). */
+static void name_it(vt_model_config *c, const char *named)
+{
+    for (int i = 0; i < vt_model_count(); i++) {
+        vt_model_config known;
+        if (vt_model_find(&known, vt_model_name(i)) || known.embed_dim != c->embed_dim || known.depth != c->depth ||
+            known.patch_size != c->patch_size || known.img_height != c->img_height || known.distilled != c->distilled)
+            continue;
+        bool first = strcmp(c->name, "vit") == 0, deit = strncmp(known.name, "deit", 4) == 0;
+        bool better = named ? strcmp(known.name, named) == 0 : deit && strncmp(c->name, "deit", 4) != 0;
+        if (!first && !better) continue;
+        snprintf(c->name, sizeof c->name, "%s", known.name);
+        c->heads = known.heads;
+    }
+}
+
 vt_status vt_model_config_infer(vt_model_config *c, const vt_safetensors *f)
 {
     const vt_safetensor *patch = vt_safetensors_find(f, "patch_embed.proj.weight");
@@ -113,16 +130,7 @@ vt_status vt_model_config_infer(vt_model_config *c, const vt_safetensors *f)
     c->img_height = c->img_width = grid * c->patch_size;
     snprintf(c->name, sizeof c->name, "%s", "vit");
     vt_model_normalisation(c);
-    for (int i = 0; i < vt_model_count(); i++) { /* the name, where these are a known model's dimensions */
-        vt_model_config known;
-        if (vt_model_find(&known, vt_model_name(i))) return VT_FAILED;
-        if (known.embed_dim == c->embed_dim && known.depth == c->depth && known.patch_size == c->patch_size &&
-            known.img_height == c->img_height && known.distilled == c->distilled) {
-            snprintf(c->name, sizeof c->name, "%s", known.name);
-            c->heads = known.heads;
-            if (strncmp(c->name, "deit", 4) == 0) break; /* the two families share dimensions */
-        }
-    }
+    name_it(c, vt_safetensors_metadata(f, "model"));
     vt_model_normalisation(c);
     return vt_model_check(c);
 }

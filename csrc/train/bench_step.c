@@ -143,11 +143,11 @@ void vt_bench_step_table(vt_text *t, const vt_bench_step *r, const vt_bench_opti
 static void members(vt_text *t, const vt_bench_step *r, const vt_bench_options *o)
 {
     const struct { const char *key; double value; } numbers[] = {
-        {"batch_size", o->train.batch_size}, {"micro_batches", o->train.micro_batches}, {"threads", r->threads},
-        {"steps", r->steps}, {"images_per_second", r->images_per_second}, {"step_ms", r->step_ms},
-        {"fastest_step_ms", r->fastest_ms}, {"flops_per_image", r->flops_per_image}, {"gflops", r->gflops},
-        {"peak_bytes", (double)r->peak_bytes}, {"sgemm_gflops", r->sgemm.best}, {"sgemm_vitc_gflops", r->sgemm.own},
-        {"share_of_sgemm", share(r)}};
+        {"batch_size", o->batch_size}, {"micro_batch_size", o->train.batch_size},
+        {"micro_batches", o->train.micro_batches}, {"threads", r->threads}, {"steps", r->steps},
+        {"images_per_second", r->images_per_second}, {"step_ms", r->step_ms}, {"fastest_step_ms", r->fastest_ms},
+        {"flops_per_image", r->flops_per_image}, {"gflops", r->gflops}, {"peak_bytes", (double)r->peak_bytes},
+        {"sgemm_gflops", r->sgemm.best}, {"sgemm_vitc_gflops", r->sgemm.own}, {"share_of_sgemm", share(r)}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         vt_json_key(t, numbers[i].key);
         vt_json_number(t, numbers[i].value);

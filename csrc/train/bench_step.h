@@ -10,6 +10,7 @@
 typedef struct vt_bench_options {
     vt_model_config model;
     vt_train_options train;
+    int batch_size; /* as --batch-size, for the report */
     vt_model_options device;
     int steps;              /* measured, after the warm-up; 0: as many as fill `seconds`, at least 3 */
     double seconds;

@@ -144,13 +144,13 @@ static vt_status read_image(predictor *p, int i, vt_prediction *to, uint8_t *out
 
 /* --- predicting --- */
 
-static void tell(predictor *p, vt_prediction *r, const float *logits)
+static vt_status tell(predictor *p, vt_prediction *r, const float *logits)
 {
     int classes = p->model->config.classes;
     r->count = classes < VT_PREDICT_TOP ? classes : VT_PREDICT_TOP;
     vt_top(logits, classes, r->count, r->best, r->probability);
     for (int k = 0; k < r->count; k++) r->names[k] = class_name(p, r->best[k]);
-    p->job->report(p->job->arg, r);
+    return p->job->report(p->job->arg, r);
 }
 
 static void note_bad(predictor *p)
@@ -172,7 +172,8 @@ static vt_status predict_chunk(predictor *p, int *next)
     if (!n) return VT_OK;
     p->read += n;
     vt_status st = vt_eval_run(&p->eval, p->pixels + (size_t)at * p->image_bytes, p->logits);
-    for (int i = 0; i < n && st == VT_OK; i++) tell(p, &p->items[at + i], p->logits + (size_t)i * (size_t)classes);
+    for (int i = 0; i < n && st == VT_OK; i++)
+        st = tell(p, &p->items[at + i], p->logits + (size_t)i * (size_t)classes);
     return st;
 }
 

@@ -27,7 +27,7 @@ typedef struct vt_predict_job {
     int count;
     vt_strings class_names;               /* none: the checkpoint's, else the data set's */
     const char *tensors, *grid;           /* files to write; NULL: not wanted */
-    void (*report)(void *arg, const vt_prediction *prediction); /* in order */
+    vt_status (*report)(void *arg, const vt_prediction *prediction); /* in order; a failure ends the job */
     void (*say)(void *arg, const char *line);                   /* the device; an image that cannot be read */
     void *arg;
 } vt_predict_job;

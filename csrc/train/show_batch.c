@@ -54,8 +54,10 @@ static vt_status check_position(const show *s)
         return vt_fail(VT_INVALID, "--step %lld: an epoch of this run has %lld steps, from 0", (long long)j->step,
                        (long long)s->parts.steps_per_epoch);
     if (j->epoch >= s->settings.recipe.epochs)
-        return vt_fail(VT_INVALID, "--epoch %lld: this run has %d epochs, from 0", (long long)j->epoch, s->settings.recipe.epochs);
-    if (j->micro >= micros) return vt_fail(VT_INVALID, "--micro %d: a step of this run has %d, from 0", j->micro, micros);
+        return vt_fail(VT_INVALID, "--epoch %lld: this run has %d epochs, from 0", (long long)j->epoch,
+                       s->settings.recipe.epochs);
+    if (j->micro >= micros)
+        return vt_fail(VT_INVALID, "--micro %d: a step of this run has %d, from 0", j->micro, micros);
     return VT_OK;
 }
 
@@ -107,8 +109,8 @@ static vt_graph *build(show *s, vt_store *params, vt_tensor **targets)
     int64_t batch = s->batch, shape[] = {batch, c->img_height, c->img_width, c->in_chans};
     if (vt_graph_create(&g, VT_F32)) return NULL;
     vt_builder b = {.g = g, .params = params, .train = true, .suffix = "", .batch = batch};
-    b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}), vt_graph_input(g, "slots", VT_I32, 1, &batch),
-                           (uint64_t)s->settings.recipe.seed};
+    b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
+                           vt_graph_input(g, "slots", VT_I32, 1, &batch), (uint64_t)s->settings.recipe.seed};
     vt_model_build(&b, c, vt_graph_input(g, "images", VT_U8, 4, shape));
     *targets = vt_smooth(g, "targets", vt_graph_input(g, "labels", VT_I32, 1, &batch), c->classes,
                          (float)s->settings.recipe.smoothing);

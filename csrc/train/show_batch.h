@@ -1,4 +1,4 @@
-/* train/show_batch.h - the very images and targets that a step of a run used, made again from its checkpoint's settings. */
+/* train/show_batch.h - the very images and targets that a step of a run used, made again from its recorded settings. */
 #ifndef VT_TRAIN_SHOW_BATCH_H
 #define VT_TRAIN_SHOW_BATCH_H
 

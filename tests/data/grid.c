@@ -13,7 +13,7 @@ static void colour(const vt_image *image, int x, int y, uint8_t rgb[3])
     memcpy(rgb, image->data + 3 * ((size_t)y * (size_t)image->width + (size_t)x), 3);
 }
 
-/* Four 2x3 images of one colour each: enlarged by a whole factor, in two rows. */
+/* Four 2x3 images of one colour each: enlarged by a whole factor, side by side on white. */
 TEST(images_are_enlarged_and_laid_out)
 {
     uint8_t pixels[4][18], rgb[3];
@@ -34,7 +34,6 @@ TEST(images_are_enlarged_and_laid_out)
     }
     for (int i = 0; i < 4; i++) CHECK_EQ(area[i], 84 * 126); /* a factor of 42 */
     CHECK_EQ(white, all - 4 * 84 * 126);
-    CHECK(picture.width < picture.height + picture.height);
     vt_image_free(&picture);
 }
 

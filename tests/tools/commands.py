@@ -29,7 +29,8 @@ def png(path, width, height, pixel):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)))
+        f.write(chunk(b"IEND", b""))
 
 
 def png_size(path):
@@ -71,7 +72,8 @@ def tensors(path):
     for name, t in json.loads(data[8:8 + size]).items():
         if name != "__metadata__":
             begin, end = t["data_offsets"]
-            found[name] = (t["shape"], struct.unpack("<%df" % ((end - begin) // 4), data[8 + size + begin:8 + size + end]))
+            values = data[8 + size + begin:8 + size + end]
+            found[name] = (t["shape"], struct.unpack("<%df" % (len(values) // 4), values))
     return found
 
 
@@ -127,9 +129,9 @@ class Commands(unittest.TestCase):
 
     def test_unknown_names_have_a_suggestion(self):
         self.assertIn("did you mean predict", vitc("predcit", expect=2).error)
-        for command, flag, meant in (("plan", "--batchsize", "--batch-size"), ("predict", "--chekpoint", "--checkpoint"),
-                                     ("summary", "--dept", "--depth"), ("bench", "--leger", "--ledger"),
-                                     ("selftest", "--thread", "--threads"), ("show-batch", "--epok", "--epoch")):
+        for command, flag, meant in (("plan", "--batchsize", "--batch-size"), ("selftest", "--thread", "--threads"),
+                                     ("predict", "--chekpoint", "--checkpoint"), ("summary", "--dept", "--depth"),
+                                     ("bench", "--leger", "--ledger"), ("show-batch", "--epok", "--epoch")):
             error = vitc(command, flag, 1, expect=2).error
             self.assertIn(flag, error)
             self.assertIn(meant, error)
@@ -137,8 +139,8 @@ class Commands(unittest.TestCase):
             self.assertIn("deit_tiny_patch16_22", vitc(command, "--model", "deit_tiny_patch16_22", expect=2).error)
 
     def test_what_is_missing_is_named(self):
-        for command, flag in (("predict", "--checkpoint"), ("plan", "--model"), ("summary", "--model"), ("show-batch", "--run"),
-                              ("bench", "step")):
+        for command, flag in (("predict", "--checkpoint"), ("plan", "--model"), ("summary", "--model"),
+                              ("show-batch", "--run"), ("bench", "step")):
             self.assertIn(flag, vitc(command, expect=2).error)
         self.assertIn("no images", vitc("predict", "--checkpoint", self.last, expect=2).error)
         self.assertIn("--output", vitc("show-batch", "--run", self.output, expect=2).error)
@@ -147,8 +149,8 @@ class Commands(unittest.TestCase):
         with open(self.last, "rb") as f:
             whole = f.read()
         header = 8 + struct.unpack("<Q", whole[:8])[0]
-        bad = {"empty": b"", "text": b"not a checkpoint at all", "cut header": whole[:header // 2], "cut data": whole[:-1],
-               "long": whole + b"\0", "huge header": struct.pack("<Q", 1 << 62) + whole[8:]}
+        bad = {"empty": b"", "text": b"not a checkpoint at all", "cut header": whole[:header // 2],
+               "cut data": whole[:-1], "long": whole + b"\0", "huge header": struct.pack("<Q", 1 << 62) + whole[8:]}
         for name, content in bad.items():
             path = self.path(name)
             with open(path, "wb") as f:
@@ -159,9 +161,9 @@ class Commands(unittest.TestCase):
     # --- summary ---
 
     def test_summary(self):
-        table = vitc("summary", "--model", "deit_tiny_distilled_patch16_224").stdout
-        self.assertIn("5910800 parameters", table)
-        s = json.loads(vitc("summary", "--model", "deit_tiny_distilled_patch16_224", "--batch-size", 3, "--json").stdout)
+        flags = ["--model", "deit_tiny_distilled_patch16_224"]
+        self.assertIn("5910800 parameters", vitc("summary", *flags).stdout)
+        s = json.loads(vitc("summary", *flags, "--batch-size", 3, "--json").stdout)
         layers = {layer["layer"]: layer for layer in s["layers"]}
         qkv = layers["blocks.11.attn.qkv"]
         self.assertEqual((qkv["input"], qkv["output"], qkv["params"]), ([3, 198, 192], [3, 198, 576], 576 * 193))
@@ -169,7 +171,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(layers["patch_embed.proj"]["params"], 192 * (3 * 16 * 16 + 1))
         self.assertEqual(sum(layer["params"] for layer in s["layers"]), 5910800)
         self.assertEqual(s["params"], 5910800)
-        self.assertIn("--num-heads", vitc("summary", "--model", "deit_tiny_patch16_224", "--num-heads", 5, expect=2).error)
+        self.assertIn("--num-heads", vitc("summary", *flags, "--num-heads", 5, expect=2).error)
 
     # --- plan ---
 
@@ -231,13 +233,13 @@ class Commands(unittest.TestCase):
     # --- bench ---
 
     def test_bench_step(self):
-        done = vitc("bench", "step", *TINY, "--num-classes", 4, "--batch-size", 4, "--micro-batch-size", 2, "--steps", 5,
-                    "--ledger", "--json", "-")
+        done = vitc("bench", "step", *TINY, "--num-classes", 4, "--batch-size", 4, "--micro-batch-size", 2,
+                    "--steps", 5, "--ledger", "--json", "-")
         b = json.loads(done.stdout)
-        for key in ("images_per_second", "step_ms", "flops_per_image", "gflops", "peak_bytes", "sgemm_gflops", "share_of_sgemm",
-                    "threads"):
+        for key in ("images_per_second", "step_ms", "flops_per_image", "gflops", "peak_bytes", "sgemm_gflops",
+                    "share_of_sgemm", "threads"):
             self.assertGreater(b[key], 0, key)
-        self.assertEqual((b["model"], b["steps"], b["batch_size"], b["micro_batches"]), ("deit_micro", 5, 2, 2))
+        self.assertEqual((b["model"], b["steps"], b["batch_size"], b["micro_batch_size"]), ("deit_micro", 5, 4, 2))
         p = self.plan(*TINY, "--num-classes", 4, "--batch-size", 4)
         self.assertEqual(b["flops_per_image"], p["flops_step"] / 4)
         self.assertAlmostEqual(b["images_per_second"], 4000 / b["step_ms"], delta=1e-6 * b["images_per_second"])
@@ -246,8 +248,8 @@ class Commands(unittest.TestCase):
 
     def test_bench_to_a_file(self):
         out = self.path("bench.json")
-        text = vitc("bench", "kernels,loader", *TINY, "--num-classes", 4, "--batch-size", 2, "--steps", 2, "--seconds", 0.1,
-                    "--data-path", self.data, "--json", out).stdout
+        text = vitc("bench", "kernels,loader", *TINY, "--num-classes", 4, "--batch-size", 2, "--steps", 2,
+                    "--seconds", 0.1, "--data-path", self.data, "--json", out).stdout
         with open(out) as f:
             b = json.load(f)
         self.assertEqual(sorted(b), ["kernels", "loader"])
@@ -266,8 +268,8 @@ class Commands(unittest.TestCase):
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([line["file"] for line in lines], self.images)
         for line in lines:
-            self.assertEqual(sorted(t["class"] for t in line["top"]), ["blue sky", "green", "red"])
-            self.assertEqual([t["class"] for t in line["top"]], [["blue sky", "green", "red"][t["index"]] for t in line["top"]])
+            self.assertEqual(sorted((t["index"], t["class"]) for t in line["top"]),
+                             [(0, "blue sky"), (1, "green"), (2, "red")])
             probs = [t["prob"] for t in line["top"]]
             self.assertEqual(probs, sorted(probs, reverse=True))
             self.assertAlmostEqual(sum(probs), 1, delta=1e-5)
@@ -321,8 +323,8 @@ class Commands(unittest.TestCase):
 
     def test_predict_grid(self):
         grid = self.path("grid.png")
-        done = vitc("predict", "--checkpoint", self.last, "--data-path", self.data, "--split", "all", "--count", 12, "--grid",
-                    grid, "--json")
+        base = ["predict", "--checkpoint", self.last, "--data-path", self.data]
+        done = vitc(*base, "--split", "all", "--count", 12, "--grid", grid, "--json")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(len(lines), 12)
         self.assertEqual({line["true"] for line in lines}, {"blue sky", "green", "red"})
@@ -332,12 +334,19 @@ class Commands(unittest.TestCase):
         right = {line["top"][0]["class"] == line["true"] for line in lines}
         self.assertEqual((0x1A, 0x7F, 0x37) in colours, True in right)
         self.assertEqual((0xCF, 0x22, 0x2E) in colours, False in right)
-        renamed = vitc("predict", "--checkpoint", self.last, "--data-path", self.data, "--class-names", "a", "b", "c").stdout
-        self.assertIn("(is b)", renamed)
-        self.assertIn("--class-names", vitc("predict", "--checkpoint", self.last, self.images[0], "--class-names", "a",
-                                            expect=2).error)
-        self.assertIn("no/such", vitc("predict", "--checkpoint", self.last, self.images[0], "--grid", "no/such/g.png",
-                                      expect=1).error)
+        self.assertIn("(is b)", vitc(*base, "--class-names", "a", "b", "c").stdout)
+        self.assertIn("--class-names", vitc(*base, "--class-names", "a", expect=2).error)
+        self.assertIn("no/such", vitc(*base, "--grid", "no/such/g.png", expect=1).error)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_a_full_stdout_is_an_error(self):
+        for args in (["predict", "--checkpoint", self.last, *self.images], ["summary", *TINY], ["models"],
+                     ["plan", *TINY, "--batch-size", 2], ["selftest", "add"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([VITC, *map(str, args)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=300)
+            self.assertEqual(done.returncode, 1, args)
+            self.assertIn("stdout cannot be written", done.stderr)
 
     # --- show-batch ---
 
@@ -351,7 +360,8 @@ class Commands(unittest.TestCase):
                 x, y = self.path("batch.safetensors"), self.path("loss.safetensors")
                 vitc("show-batch", "--run", self.output, "--epoch", epoch, "--step", step, "--tensors", x)
                 # --lr 0 leaves the weights as they were
-                vitc("trace", *TINY, "--drop-path", 0.4, "--weights", self.last, "--inputs", x, "--output", y, "--train")
+                vitc("trace", *TINY, "--drop-path", 0.4, "--weights", self.last, "--inputs", x, "--output", y,
+                     "--train")
                 losses.append(tensors(y)["loss"][1][0])
             self.assertAlmostEqual(sum(losses) / steps, float(rows[1 + epoch][1]), delta=2e-6)
 
@@ -372,8 +382,8 @@ class Commands(unittest.TestCase):
 
     def test_show_batch_errors(self):
         for flag, value in (("--step", 99), ("--epoch", 2), ("--micro", 2)):
-            error = vitc("show-batch", "--run", self.output, flag, value, "--output", self.path("no.png"), expect=2).error
-            self.assertIn(flag, error)
+            done = vitc("show-batch", "--run", self.output, flag, value, "--output", self.path("no.png"), expect=2)
+            self.assertIn(flag, done.error)
         self.assertIn("nowhere", vitc("show-batch", "--run", "nowhere", "--output", "no.png", expect=2).error)
         best = os.path.join(self.output, "best.safetensors")
         self.assertIn(best, vitc("show-batch", "--run", best, "--output", self.path("no.png"), expect=2).error)
@@ -407,8 +417,9 @@ class Commands(unittest.TestCase):
             with gzip.open(os.path.join(folder, part + "-labels-idx1-ubyte.gz"), "wb") as f:
                 f.write(struct.pack(">II", 2049, n) + bytes(i % 3 for i in range(n)))
         grid = self.path("idx.png")
-        out = vitc("predict", "--checkpoint", self.last, "--data-path", folder, "--count", 99, "--grid", grid, "--json").stdout
-        self.assertEqual(len(out.splitlines()), 10)
+        done = vitc("predict", "--checkpoint", self.last, "--data-path", folder, "--count", 99, "--grid", grid,
+                    "--json")
+        self.assertEqual(len(done.stdout.splitlines()), 10)
         self.assertGreater(png_size(grid)[1], 84)
 
 

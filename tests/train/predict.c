@@ -5,19 +5,21 @@
 #include "base/alloc.h"
 #include "test.h"
 
-static char weights[] = "predict-XXXXXX", photo[] = "photo-XXXXXX", grid[] = "grid-XXXXXX", tensors[] = "tensors-XXXXXX";
+static char weights[] = "predict-XXXXXX", photo[] = "photo-XXXXXX", grid[] = "grid-XXXXXX",
+            tensors[] = "tensors-XXXXXX";
 
 typedef struct seen {
     int predictions, lines;
     float sum;
 } seen;
 
-static void report(void *arg, const vt_prediction *p)
+static vt_status report(void *arg, const vt_prediction *p)
 {
     seen *s = arg;
     s->predictions++;
     s->sum = 0;
     for (int k = 0; k < p->count; k++) s->sum += p->probability[k];
+    return VT_OK;
 }
 
 static void say(void *arg, const char *line)
