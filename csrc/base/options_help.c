@@ -10,7 +10,7 @@ static const char *argument(const vt_option *option)
     static const char *const by_kind[] = {
         [VT_OPT_FLAG] = "",       [VT_OPT_INT] = "N",         [VT_OPT_FLOAT] = "X",    [VT_OPT_STRING] = "TEXT",
         [VT_OPT_CHOICE] = "",     [VT_OPT_INTS] = "N N",      [VT_OPT_FLOATS] = "X X", [VT_OPT_SIZE] = "N|HxW",
-        [VT_OPT_BYTES] = "BYTES", [VT_OPT_STRINGS] = "TEXT…", [VT_OPT_CONFIG] = "FILE"};
+        [VT_OPT_BYTES] = "BYTES", [VT_OPT_STRINGS] = "TEXT...", [VT_OPT_CONFIG] = "FILE"};
     if (option->argument) return option->argument;
     return option->choices ? option->choices : by_kind[option->kind];
 }
