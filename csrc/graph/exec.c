@@ -56,6 +56,18 @@ void vt_store_unbind(vt_store *store, vt_device *device)
     store->data = NULL;
 }
 
+/* Through the host in pieces: it happens once a run. */
+void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device)
+{
+    unsigned char block[4096];
+    size_t bytes = vt_store_bytes(from);
+    for (size_t at = 0; at < bytes; at += sizeof block) {
+        size_t n = bytes - at < sizeof block ? bytes - at : sizeof block;
+        device->backend->read(device, (const char *)from->data + at, block, n);
+        device->backend->write(device, (char *)to->data + at, block, n);
+    }
+}
+
 size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device)
 {
     size_t most = 0;

@@ -16,6 +16,8 @@ typedef struct vt_exec vt_exec;
 /* Puts a store's slab on the device, zeroed; vt_store_unbind frees it. */
 vt_status vt_store_bind(vt_store *store, vt_device *device);
 void vt_store_unbind(vt_store *store, vt_device *device);
+/* Both bound, with the same entries: an EMA begins as a copy of the parameters. */
+void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device);
 
 /* Plans nothing: the graph is planned, its stores are bound. The workspace grows to what the graph needs. */
 vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspace);

@@ -132,14 +132,19 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
     return VT_OK;
 }
 
-static void preset(vt_options *o, vt_status *st, vt_text *report, const char *name, double value)
+/* One setting of the preset, unless the user or the checkpoint has said it. */
+static void preset(vt_options *o, vt_status *st, vt_text *report, const char *name, const char *value)
+{
+    if (*st != VT_OK || vt_options_source(o, name) >= VT_FROM_CHECKPOINT) return;
+    *st = vt_options_set(o, name, value, VT_FROM_PRESET);
+    vt_text_printf(report, " --%s %s", name, value);
+}
+
+static void preset_number(vt_options *o, vt_status *st, vt_text *report, const char *name, double value)
 {
     char text[32];
     snprintf(text, sizeof text, "%.6g", value);
-    if (*st == VT_OK && vt_options_source(o, name) < VT_FROM_CHECKPOINT) {
-        *st = vt_options_set(o, name, text, VT_FROM_PRESET);
-        vt_text_printf(report, " --%s %s", name, text);
-    }
+    preset(o, st, report, name, text);
 }
 
 vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64_t steps_per_epoch, int side,
@@ -147,18 +152,17 @@ vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64
 {
     if (images >= 100000 && side > 64) return VT_OK;
     vt_status st = VT_OK;
-    vt_text_printf(report, "preset for small data (%u images, %d px):", images, side);
-    preset(o, &st, report, "crop-pct", 1);
-    preset(o, &st, report, "aug-repeats", 1);
-    if (st == VT_OK && !vt_options_given(o, "scale")) {
-        st = vt_options_set(o, "scale", "0.6,1", VT_FROM_PRESET);
-        vt_text_printf(report, " --scale 0.6 1");
-    }
+    vt_text set = {0};
+    preset(o, &st, &set, "crop-pct", "1");
+    preset(o, &st, &set, "aug-repeats", "1");
+    preset(o, &st, &set, "scale", "0.6,1");
     double half_life = steps_per_epoch > 0 ? (double)steps_per_epoch : 1;
-    preset(o, &st, report, "model-ema-decay", pow(0.5, 1 / half_life));
+    preset_number(o, &st, &set, "model-ema-decay", pow(0.5, 1 / half_life));
     double warmup = 0.05 * s->recipe.epochs;
-    if (warmup < s->recipe.warmup_epochs) preset(o, &st, report, "warmup-epochs", warmup);
-    vt_text_add(report, "\n");
+    if (warmup < s->recipe.warmup_epochs) preset_number(o, &st, &set, "warmup-epochs", warmup);
+    if (st == VT_OK) st = vt_text_status(&set);
+    if (set.size) vt_text_printf(report, "preset for small data (%u images, %d px):%s\n", images, side, set.data);
+    vt_text_free(&set);
     return st;
 }
 

@@ -190,11 +190,11 @@ static vt_status open_loop(loop *l)
     if (!run->output_dir) return vt_fail(VT_INVALID, "--output_dir is missing: the folder for logs and checkpoints");
     VT_TRY(vt_run_resume(r));
     VT_TRY(vt_run_open_data(r));
-    VT_TRY(vt_logs_prepare(run->output_dir, r->resumed.file.path != NULL, run->overwrite));
+    VT_TRY(vt_logs_prepare(run->output_dir, run->resume != NULL, run->overwrite));
     VT_TRY(vt_run_open_model(r));
-    if (r->resumed.file.path) {
+    if (run->resume) { /* also where a run ended before its first checkpoint, and begins afresh */
         VT_TRY(vt_logs_rewind(run->output_dir, r->progress.epoch));
-        if (r->console.out)
+        if (r->console.out && r->resumed.file.path)
             fprintf(r->console.out, "resumed from %s at epoch %lld, step %lld\n", r->resumed.file.path,
                     (long long)r->progress.epoch, (long long)r->progress.step);
     }

@@ -301,17 +301,6 @@ fail:
     return st;
 }
 
-static void start_ema(trace *t)
-{
-    vt_device *d = t->model->device;
-    vt_store *p = &t->model->params, *ema = &t->stores.ema;
-    float *values = ema->data ? vt_alloc(vt_store_bytes(p)) : NULL;
-    if (!values) return;
-    d->backend->read(d, p->data, values, vt_store_bytes(p));
-    d->backend->write(d, ema->data, values, vt_store_bytes(p));
-    vt_free(values);
-}
-
 static vt_status trace_steps(trace *t)
 {
     const vt_trace *o = t->o;
@@ -324,7 +313,7 @@ static vt_status trace_steps(trace *t)
     if (!losses) return vt_fail_memory("losses");
     VT_TRY(vt_step_build(&step, &config, &t->stores, 0));
     VT_TRY(vt_stores_bind(&t->stores, t->model->device, config.ema));
-    start_ema(t);
+    if (config.ema) vt_store_copy(&t->stores.ema, &t->model->params, t->model->device);
     VT_TRY(vt_exec_create(&e, step.graph, &t->model->workspace));
     for (int32_t i = 0; i < o->steps; i++) {
         VT_TRY(prepare_batch(t, i));

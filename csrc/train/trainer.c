@@ -52,7 +52,7 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     }
     for (int k = 0; k < o->micro_batches; k++)
         for (int i = 0; i < o->batch_size; i++) t->slots[k * o->batch_size + i] = i * o->micro_batches + k;
-    vt_trainer_reset_ema(t);
+    if (o->ema) vt_store_copy(&t->stores.ema, &model->params, model->device);
     *trainer = t;
     return VT_OK;
 fail:
@@ -68,20 +68,6 @@ void vt_trainer_destroy(vt_trainer *t)
     vt_stores_free(&t->stores, t->model->device);
     vt_free(t->slots);
     vt_free(t);
-}
-
-/* Through the host in pieces: it happens once a run. */
-void vt_trainer_reset_ema(vt_trainer *t)
-{
-    vt_device *d = t->model->device;
-    const vt_store *from = &t->model->params, *to = &t->stores.ema;
-    unsigned char block[4096];
-    size_t bytes = vt_store_bytes(from);
-    for (size_t at = 0; to->data && at < bytes; at += sizeof block) {
-        size_t n = bytes - at < sizeof block ? bytes - at : sizeof block;
-        d->backend->read(d, (const char *)from->data + at, block, n);
-        d->backend->write(d, (char *)to->data + at, block, n);
-    }
 }
 
 static void bind(vt_trainer *t, const vt_micro *micros)

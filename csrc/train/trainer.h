@@ -26,7 +26,5 @@ typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8,
 } vt_micro;
 /* micros [options.micro_batches]; norm: gradient norm before clipping. As vt_trainer_step. */
 vt_status vt_trainer_step_micros(vt_trainer *trainer, const vt_micro *micros, float lr, float *loss, float *norm);
-/* The EMA becomes a copy of the weights, as at the start. */
-void vt_trainer_reset_ema(vt_trainer *trainer);
 
 #endif

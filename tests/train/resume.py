@@ -121,6 +121,8 @@ def main():
 
         seed = int.from_bytes(os.urandom(4), "little")
         print(f"kill moments by seed {seed}")
+        os.makedirs(f"{root}/killed")  # as a run leaves it that was killed before its first checkpoint
+        open(f"{root}/killed/args.yaml", "w").close()
         kill_and_resume(data, f"{root}/killed", random.Random(seed))
         same(f"{root}/whole/last.safetensors", f"{root}/killed/last.safetensors", "killed and resumed")
         check(losses(f"{root}/whole") == losses(f"{root}/killed"), "killed and resumed: the same log")
