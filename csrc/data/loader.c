@@ -258,11 +258,6 @@ void vt_loader_release(vt_loader *l, const vt_batch *batch)
     pthread_mutex_unlock(&l->lock);
 }
 
-int64_t vt_loader_steps(const vt_loader *l)
-{
-    return l->steps;
-}
-
 double vt_loader_waited(const vt_loader *l)
 {
     return l->waited;

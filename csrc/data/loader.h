@@ -67,7 +67,6 @@ vt_status vt_loader_next(vt_loader *loader, const vt_batch **batch);
  */
 void vt_loader_release(vt_loader *loader, const vt_batch *batch);
 
-int64_t vt_loader_steps(const vt_loader *loader);       /* of an epoch */
 double vt_loader_waited(const vt_loader *loader);       /* seconds that vt_loader_next has taken, over all calls */
 uint32_t vt_loader_bad_count(const vt_loader *loader);  /* samples found unreadable so far */
 int vt_loader_is_bad(const vt_loader *loader, uint32_t sample);

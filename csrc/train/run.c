@@ -125,10 +125,10 @@ static vt_status one_step(loop *l)
 {
     vt_run_parts *r = &l->parts;
     vt_progress *p = &r->progress;
-    double start = vt_seconds(), lr = vt_schedule_lr(&r->schedule, p->step);
+    double start = vt_seconds(), waited = vt_loader_waited(l->loader), lr = vt_schedule_lr(&r->schedule, p->step);
     float loss = 0, norm = 0;
     vt_status st = take_batches(l);
-    double waited = vt_seconds() - start;
+    waited = vt_loader_waited(l->loader) - waited;
     if (st == VT_OK) st = vt_trainer_step_micros(r->trainer, l->micros, (float)lr, &loss, &norm);
     if (st) return st;
     for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, l->batches[k]);

@@ -64,6 +64,18 @@ static vt_status open_datasets(vt_run_parts *r)
     return st;
 }
 
+/* What was found, and what of it is not used. */
+static void say_data(const vt_run_parts *r)
+{
+    const char *first;
+    if (!r->console.out) return;
+    fprintf(r->console.out, "data: %s, %u training and %u validation images, %d classes\n",
+            vt_dataset_kind_name(r->train), vt_dataset_count(r->train), vt_dataset_count(r->val),
+            vt_dataset_classes(r->train));
+    long ignored = vt_dataset_ignored(r->train, &first);
+    if (ignored) fprintf(r->console.out, "data: %ld files are neither PNG nor JPEG by name, such as %s\n", ignored, first);
+}
+
 /* Micro-batches of a step over all processes, and the sampler that deals them. */
 static vt_sampler sampler_of(const vt_run_parts *r)
 {
@@ -130,6 +142,7 @@ vt_status vt_run_open_data(vt_run_parts *r)
     if (st == VT_OK) st = vt_recipe_check(r->options, s);
     if (st == VT_OK) st = open_datasets(r);
     if (st) return st;
+    say_data(r);
     if (!s->model.num_classes) r->config.classes = vt_dataset_classes(r->train);
     st = settle_preset(r);
     if (st == VT_OK) st = settle_transforms(r);

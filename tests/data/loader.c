@@ -117,7 +117,8 @@ TEST(evaluation)
         const vt_batch *b;
         int times[50] = {0}, total = 0;
         CHECK_OK(vt_loader_create(&l, ds, &o));
-        CHECK_EQ(vt_loader_steps(l), 2);
+        o.sampler.samples = vt_dataset_count(ds);
+        CHECK_EQ(vt_sampler_steps(&o.sampler), 2);
         while (vt_loader_next(l, &b) == VT_OK && b) {
             int valid = 0;
             for (int i = 0; i < 8; i++) {

@@ -1,0 +1,43 @@
+#define _XOPEN_SOURCE 700 /* M_PI */
+#include "train/schedule.h"
+
+#include "test.h"
+
+static const vt_schedule deit = {.lr = 1e-3, .warmup_lr = 1e-6, .min_lr = 1e-5, .total = 3000, .warmup = 50, .per_epoch = 10};
+
+TEST(warm_up_then_cosine)
+{
+    CHECK_NEAR(vt_schedule_lr(&deit, 0), 1e-6, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&deit, 25), 0.5005e-3, 1e-12);
+    /* Not shifted by the warm-up: step 50 is 50 / 3000 of the way. */
+    CHECK_NEAR(vt_schedule_lr(&deit, 50), 1e-5 + 0.5 * 0.99e-3 * (1 + cos(M_PI / 60)), 1e-12);
+    CHECK_NEAR(vt_schedule_lr(&deit, 1500), 0.505e-3, 1e-12);
+    CHECK_NEAR(vt_schedule_lr(&deit, 2999), 1e-5, 1e-9);
+}
+
+/* DeiT sets the rate after each epoch: epochs 0 and 1 share the first, epoch e has that of e - 1. */
+TEST(per_epoch)
+{
+    vt_schedule s = deit;
+    s.per_epoch_updates = true;
+    CHECK_NEAR(vt_schedule_lr(&s, 9), 1e-6, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 19), 1e-6, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 20), vt_schedule_lr(&deit, 10), 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 1519), vt_schedule_lr(&deit, 1500), 1e-15);
+}
+
+TEST(constant)
+{
+    vt_schedule s = deit;
+    s.constant = true;
+    CHECK_NEAR(vt_schedule_lr(&s, 25), 0.5005e-3, 1e-12);
+    CHECK_NEAR(vt_schedule_lr(&s, 2000), 1e-3, 1e-15);
+}
+
+int main(void)
+{
+    RUN(warm_up_then_cosine);
+    RUN(per_epoch);
+    RUN(constant);
+    TEST_END();
+}
