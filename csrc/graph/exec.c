@@ -160,7 +160,8 @@ static void run_node(vt_exec *e, int i)
     void **in = e->pointers, **out = in + n->n_in;
     for (int k = 0; k < n->n_in; k++) in[k] = address(e, n->in[k]);
     for (int k = 0; k < n->n_out; k++) out[k] = address(e, n->out[k]);
-    vt_run run = {n, in, out, e->workspace->scratch, e->workspace->device->pool};
+    const vt_device *d = e->workspace->device;
+    vt_run run = {n, in, out, e->workspace->scratch, d->pool, d->state};
     e->bodies[i](&run);
 }
 

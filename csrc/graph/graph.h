@@ -59,7 +59,8 @@ typedef struct vt_run {
     const vt_node *node;
     void *const *in, *const *out;  /* data of node->in and node->out; NULL where those are NULL */
     void *scratch;                 /* as many bytes as the backend was asked for */
-    struct vt_pool *pool;
+    struct vt_pool *pool;          /* the CPU's threads */
+    const void *state;             /* the device's own */
 } vt_run;
 typedef void (*vt_body)(const vt_run *run);
 

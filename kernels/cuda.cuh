@@ -1,0 +1,72 @@
+/* cuda.cuh - the CUDA backend's own state, and what the file of a kernel family is written with.
+ *
+ * kernels/NAME.cu holds the kernels of csrc/ops/NAME.c, then their launchers, then for each op of the family
+ *     VT_CUDA_OP(NAME) = {body, scratch};
+ * ops.def names every op, so a missing one fails at link time. A launcher cannot fail: the first error of a run is kept
+ * with the op's name and told by the backend's `finish`. */
+#ifndef VT_CUDA_CUH
+#define VT_CUDA_CUH
+
+#include <cublasLt.h>
+
+#include "launch.cuh"
+#include "types.cuh"
+
+extern "C" {
+#include "graph/backend.h"
+#include "ops/ops.h"
+}
+
+typedef struct vt_cuda_op {
+    vt_body body;
+    size_t (*scratch)(const vt_device *device, const vt_node *n); /* bytes of r->scratch; NULL: none */
+} vt_cuda_op;
+
+#define VT_CUDA_OP(op) extern "C" const vt_cuda_op vt_cuda_op_##op
+
+struct vt_gemm_cache;
+
+typedef struct vt_cuda {
+    int ordinal, arch, sms;          /* arch: 90 for compute capability 9.0 */
+    size_t smem_block;               /* most shared memory a block can have, bytes */
+    cudaStream_t stream, copies;     /* kernels; uploads of step inputs */
+    cublasLtHandle_t blas;
+    cublasComputeType_t compute;     /* of fp32 GEMMs: plain or tf32 */
+    struct vt_gemm_cache *gemms;
+    vt_status status;                /* of the first failure since `finish`; its message is the thread's */
+    char failure[256];
+} vt_cuda;
+
+static inline vt_cuda *vt_cuda_of(const vt_run *r)
+{
+    return (vt_cuda *)r->state;
+}
+
+/* Keeps the run's first failure: `call` is the function that failed, the op comes from the run. */
+extern "C" void vt_cuda_fail(const vt_run *r, const char *call, const char *reason);
+
+static inline void vt_cuda_check(const vt_run *r, cudaError_t err, const char *call)
+{
+    if (err != cudaSuccess) vt_cuda_fail(r, call, cudaGetErrorString(err));
+}
+
+/* Starts a kernel for this node on the backend's stream. */
+template <typename... P, typename... A>
+static inline void launch(const vt_run *r, void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, A... args)
+{
+    vt_cuda_check(r, vt_launch(kernel, grid, block, smem, vt_cuda_of(r)->stream, args...), "kernel launch");
+}
+
+template <typename T> static inline const T *in(const vt_run *r, int i) { return (const T *)r->in[i]; }
+template <typename T> static inline T *out(const vt_run *r, int i) { return (T *)r->out[i]; }
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* f.operator()<T>() with T the element type of t: bf16 or float. */
+#define VT_DISPATCH(t, call)                                                     \
+    do {                                                                         \
+        if ((t)->dtype == VT_BF16) { typedef bf16 T; call; }                     \
+        else { typedef float T; call; }                                          \
+    } while (0)
+
+#endif
