@@ -77,9 +77,9 @@ static vt_status evaluate(vt_options *options, const settings *s, vt_checkpoint 
     vt_score score;
     VT_TRY(vt_image_flags_apply(&s->images, &c->model));
     VT_TRY(open_data(s, c, &data));
-    VT_TRY(vt_device_flags_open(&s->device, &device));
+    VT_TRY(vt_device_flags_open(&s->device, "fp32", &device));
     VT_TRY(vt_checkpoint_load_model(c, &model, &device, s->ema));
-    VT_TRY(vt_eval_build(&eval, &c->model, &model->params, VT_U8, s->batch_size));
+    VT_TRY(vt_eval_build(&eval, &c->model, &model->params, VT_U8, s->batch_size, model->device->precision));
     VT_TRY(vt_eval_open(&eval, &model->workspace));
     vt_transform t = vt_transform_default(c->model.img_height, c->model.img_width, c->model.in_chans, false);
     t.crop_pct = vt_options_given(options, "crop-pct") ? s->images.crop_pct : c->preprocessing.crop_pct;

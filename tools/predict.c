@@ -91,7 +91,7 @@ static vt_status predict(vt_options *options, settings *s, vt_checkpoint *c)
                           .grid = s->grid, .report = report, .say = say, .arg = s};
     vt_transform *t = &job.transform;
     vt_status st = vt_image_flags_apply(&s->images, &c->model);
-    if (st == VT_OK) st = vt_device_flags_open(&s->device, &job.device);
+    if (st == VT_OK) st = vt_device_flags_open(&s->device, "fp32", &job.device);
     if (st) return st;
     *t = vt_transform_default(c->model.img_height, c->model.img_width, c->model.in_chans, false);
     t->crop_pct = vt_options_given(options, "crop-pct") ? s->images.crop_pct : c->preprocessing.crop_pct;

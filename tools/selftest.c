@@ -1,3 +1,4 @@
+#include "models/model.h"
 #include "train/selftest.h"
 
 #include <string.h>
@@ -75,12 +76,13 @@ static vt_status run(vt_options *options, void *given)
     const settings *s = given;
     vt_model_options on;
     report r = {.failed = 0};
-    vt_status st = vt_device_flags_open(&s->device, &on);
+    vt_status st = vt_device_flags_open(&s->device, "bf16", &on);
     if (st) return st;
     vt_json_open(&r.json, '{');
     vt_json_key(&r.json, "ops");
     vt_json_open(&r.json, '[');
-    st = vt_selftest(&(vt_device_options){on.device, on.cpu, on.threads}, s->filter, (uint64_t)s->seed, add, &r);
+    vt_device_options device = vt_model_device(&on);
+    st = vt_selftest(&device, s->filter, (uint64_t)s->seed, add, &r);
     finish_group(&r);
     vt_json_close(&r.json, ']');
     vt_json_key(&r.json, "cases");

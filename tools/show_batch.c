@@ -33,7 +33,7 @@ static vt_status run(vt_options *options, void *given)
         return vt_fail(VT_INVALID, "--output is missing: the PNG file to write (or --tensors)");
     vt_show_batch_job job = {.run = s->run, .data_path = s->data_path, .epoch = s->epoch, .step = s->step,
                              .micro = s->micro, .output = s->output, .tensors = s->tensors};
-    vt_status st = vt_device_flags_open(&s->device, &job.device);
+    vt_status st = vt_device_flags_open(&s->device, "fp32", &job.device);
     return st ? st : vt_show_batch(&job);
 }
 

@@ -46,7 +46,7 @@ static vt_status run(vt_options *options, void *given)
                   .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay};
     vt_status st = vt_model_flags_apply(&s->model, &t.model);
     if (!s->model.num_classes) t.model.classes = 0;
-    if (st == VT_OK) st = vt_device_flags_open(&s->device, &t.device);
+    if (st == VT_OK) st = vt_device_flags_open(&s->device, "fp32", &t.device);
     return st ? st : vt_trace_run(&t);
 }
 

@@ -45,14 +45,24 @@ static const path paths[] = {
     {"reference", NULL, always},
 };
 
+static vt_status cpu_answers(void)
+{
+    return VT_OK;
+}
+
 static vt_status cpu_open(vt_device *d, const vt_device_options *o)
 {
+    if (o->precision && strcmp(o->precision, "fp32") != 0)
+        return vt_fail(VT_INVALID, "--precision %s: the CPU computes in fp32 alone; leave the flag away", o->precision);
+    if (o->residual && strcmp(o->residual, "fp32") != 0)
+        return vt_fail(VT_INVALID, "--residual %s: the CPU computes in fp32 alone; leave the flag away", o->residual);
     const char *wanted = o->cpu ? o->cpu : "auto";
     const path *found = NULL;
     for (size_t i = 0; i < sizeof paths / sizeof *paths && !found; i++)
         if (strcmp(wanted, "auto") == 0 ? paths[i].runs_here() : strcmp(wanted, paths[i].name) == 0) found = &paths[i];
     if (!found) return vt_fail(VT_INVALID, "--cpu %s: not a code path of this build; use auto", wanted);
     if (!found->runs_here()) return vt_fail(VT_INVALID, "--cpu %s: this processor lacks it; use auto", wanted);
+    d->precision = (vt_precision){VT_F32, VT_F32};
     d->path = found->name;
     d->state = found->table;
     return vt_pool_create(&d->pool, o->threads);
@@ -116,6 +126,6 @@ static size_t cpu_scratch(const vt_device *d, const vt_node *n)
     return fast->scratch ? fast->scratch(n, vt_pool_threads(d->pool)) : 0;
 }
 
-const vt_backend vt_cpu_backend = {.name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc,
+const vt_backend vt_cpu_backend = {.name = "cpu", .answers = cpu_answers, .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc,
                                    .free = cpu_free, .write = cpu_write, .read = cpu_read, .body = cpu_body,
                                    .scratch = cpu_scratch};

@@ -107,7 +107,7 @@ vt_status vt_graph_backward_from(vt_graph *g, const vt_autodiff *with, int first
     }
     for (int i = 0; i < wrt->count; i++) grads[i] = NULL;
     for (int i = 0; i < w.n_tensors && !g->status; i++)
-        if (g->tensors[i]->store == wrt && g->tensors[i]->wants_grad) grads[g->tensors[i]->entry] = w.grad[i];
+        if (w.grad[i] && g->tensors[i]->store == wrt) grads[g->tensors[i]->entry] = w.grad[i];
 done:
     vt_free(w.grad);
     vt_free(scratch);

@@ -10,13 +10,23 @@
 typedef struct vt_device vt_device;
 
 typedef struct vt_device_options {
-    const char *name;     /* "cpu" */
+    const char *name;     /* "cpu", "cuda" */
     const char *cpu;      /* code path: "auto", "avx512", "avx2", "plain" (portable fast bodies), "reference" */
     int threads;          /* 0: vt_pool_default_threads() */
+    const char *precision; /* "fp32", "bf16", "tf32"; NULL: fp32 */
+    const char *residual;  /* of the residual stream beside bf16 activations: "fp32", "bf16"; NULL: fp32 */
 } vt_device_options;
+
+enum { VT_RING = 2 };
+typedef struct vt_upload { /* one input's copy to the device */
+    void *data;
+    const void *host;
+    size_t bytes;
+} vt_upload;
 
 typedef struct vt_backend {
     const char *name;
+    vt_status (*answers)(void); /* whether there is such a device; a failure says why not */
     vt_status (*open)(vt_device *device, const vt_device_options *options);
     void (*close)(vt_device *device);
     vt_status (*alloc)(vt_device *device, size_t bytes, void **data); /* zeroed */
@@ -25,12 +35,25 @@ typedef struct vt_backend {
     void (*read)(vt_device *device, const void *data, void *host, size_t bytes);
     vt_body (*body)(const vt_device *device, const vt_node *n);       /* never NULL */
     size_t (*scratch)(const vt_device *device, const vt_node *n);     /* bytes that body wants */
+
+    /* Where bodies only queue work (all NULL on the CPU). A run's inputs lie in one of VT_RING slots of device memory:
+     * begin queues their copies, after the run that used the slot last; run queues the recorded bodies behind them.
+     * Host memory that was pinned is read until vt_backend.finish, or until the slot's next begin. */
+    vt_status (*begin)(vt_device *device, int slot, const vt_upload *uploads, int n);
+    vt_status (*record)(vt_device *device, void (*bodies)(void *arg), void *arg, void **recording);
+    vt_status (*run)(vt_device *device, int slot, void *recording);
+    void (*discard)(vt_device *device, void *recording);
+    vt_status (*finish)(vt_device *device); /* waits; the first failure since the last call, naming its op */
 } vt_backend;
+
+/* The backends of this build, best first; ends with NULL. */
+extern const vt_backend *const vt_backends[];
 
 struct vt_device {
     const vt_backend *backend;
     struct vt_pool *pool;
     const char *path;     /* the code path in use: the same bits are promised within one */
+    vt_precision precision; /* of its graphs */
     const void *state;    /* the backend's own */
 };
 

@@ -6,17 +6,21 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 
-extern const vt_backend vt_cpu_backend;
-static const vt_backend *const backends[] = {&vt_cpu_backend};
-
 struct vt_exec {
     vt_graph *graph;
     vt_workspace *workspace;
     vt_body *bodies;     /* [n_nodes] */
-    void **data;         /* [n_tensors]: an input's bound address; others are computed from their place */
+    const void **host;   /* [n_tensors]: where an input was bound */
     void **pointers;     /* the longest node's in and out */
     double (*clock)(void);
     double *seconds;     /* [n_nodes], the caller's; NULL: not timed */
+    /* Where the device has memory of its own: */
+    size_t *place;       /* [n_tensors]: an input's offset in a slot */
+    vt_upload *uploads;  /* [n_inputs] */
+    void *slots;         /* device memory, VT_RING times slot_bytes; NULL: inputs are read where they are bound */
+    size_t slot_bytes;
+    void *recordings[VT_RING];
+    int n_inputs, slot;  /* slot: of the last run */
 };
 
 vt_status vt_device_open(vt_device **device, const vt_device_options *options)
@@ -24,11 +28,11 @@ vt_status vt_device_open(vt_device **device, const vt_device_options *options)
     *device = NULL;
     vt_device *d = vt_alloc(sizeof *d);
     if (!d) return vt_fail_memory("device");
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (strcmp(backends[i]->name, options->name) == 0) d->backend = backends[i];
+    for (const vt_backend *const *b = vt_backends; *b; b++)
+        if (strcmp((*b)->name, options->name) == 0) d->backend = *b;
     vt_status st = d->backend
                        ? d->backend->open(d, options)
-                       : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use cpu", options->name);
+                       : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use --device cpu", options->name);
     if (st) {
         vt_free(d);
         return st;
@@ -89,6 +93,22 @@ static vt_status reserve(vt_device *device, void **data, size_t *have, size_t wa
     return st;
 }
 
+/* Offsets of the inputs within a slot, and the slots. */
+static vt_status make_ring(vt_exec *e)
+{
+    vt_device *d = e->workspace->device;
+    for (int i = 0; i < e->graph->n_tensors; i++) {
+        const vt_tensor *t = e->graph->tensors[i];
+        if (t->memory != VT_INPUT) continue;
+        e->place[i] = e->slot_bytes;
+        e->slot_bytes += (vt_tensor_bytes(t) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
+        e->n_inputs++;
+    }
+    e->uploads = vt_alloc(((size_t)e->n_inputs + 1) * sizeof *e->uploads);
+    if (!e->uploads) return vt_fail_memory("executor");
+    return d->backend->alloc(d, VT_RING * e->slot_bytes + VT_ALIGN, &e->slots);
+}
+
 vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspace)
 {
     vt_status st = graph->status;
@@ -104,15 +124,17 @@ vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspac
     e->graph = graph;
     e->workspace = workspace;
     e->bodies = vt_alloc(((size_t)graph->n_nodes + 1) * sizeof *e->bodies);
-    e->data = vt_alloc(((size_t)graph->n_tensors + 1) * sizeof *e->data);
+    e->host = vt_alloc(((size_t)graph->n_tensors + 1) * sizeof *e->host);
+    e->place = vt_alloc(((size_t)graph->n_tensors + 1) * sizeof *e->place);
     e->pointers = vt_alloc((size_t)most * sizeof *e->pointers);
-    if (!e->bodies || !e->data || !e->pointers) {
+    if (!e->bodies || !e->host || !e->place || !e->pointers) {
         st = vt_fail_memory("executor");
         goto fail;
     }
     vt_device *d = workspace->device;
     VT_TRY(reserve(d, &workspace->data, &workspace->bytes, graph->workspace_bytes));
     VT_TRY(reserve(d, &workspace->scratch, &workspace->scratch_bytes, vt_exec_scratch_bytes(graph, d)));
+    if (d->backend->begin) VT_TRY(make_ring(e));
     for (int i = 0; i < graph->n_nodes; i++) e->bodies[i] = d->backend->body(d, graph->nodes[i]);
     *exec = e;
     return VT_OK;
@@ -124,8 +146,14 @@ fail:
 void vt_exec_destroy(vt_exec *e)
 {
     if (!e) return;
+    vt_device *d = e->workspace->device;
+    for (int i = 0; i < VT_RING; i++)
+        if (e->recordings[i]) d->backend->discard(d, e->recordings[i]);
+    if (e->slots) d->backend->free(d, e->slots);
     vt_free(e->bodies);
-    vt_free(e->data);
+    vt_free(e->host);
+    vt_free(e->place);
+    vt_free(e->uploads);
     vt_free(e->pointers);
     vt_free(e);
 }
@@ -138,17 +166,19 @@ void vt_workspace_free(vt_workspace *w)
     *w = (vt_workspace){.device = w->device};
 }
 
-void vt_exec_bind(vt_exec *e, const char *input, const void *data)
+void vt_exec_bind(vt_exec *e, const char *input, const void *host)
 {
     const vt_tensor *t = vt_graph_find_input(e->graph, input);
-    if (t) e->data[t->id] = (void *)data; /* inputs are only read */
+    if (t) e->host[t->id] = host;
 }
 
 static void *address(const vt_exec *e, const vt_tensor *t)
 {
     if (!t) return NULL;
     switch (t->memory) {
-    case VT_INPUT: return e->data[t->id];
+    case VT_INPUT:
+        if (!e->slots) return (void *)e->host[t->id]; /* inputs are only read */
+        return (char *)e->slots + (size_t)e->slot * e->slot_bytes + e->place[t->id];
     case VT_STORED: return (char *)t->store->data + (size_t)t->store->entries[t->entry].offset * vt_dtype_bytes(t->dtype);
     default: return (char *)e->workspace->data + t->offset;
     }
@@ -169,7 +199,7 @@ static vt_status check_bound(const vt_exec *e)
 {
     for (int i = 0; i < e->graph->n_tensors; i++) {
         const vt_tensor *t = e->graph->tensors[i];
-        if (t->memory == VT_INPUT && !e->data[i]) return vt_fail(VT_INVALID, "graph input %s was not given", t->name);
+        if (t->memory == VT_INPUT && !e->host[i]) return vt_fail(VT_INVALID, "graph input %s was not given", t->name);
     }
     return VT_OK;
 }
@@ -180,15 +210,54 @@ void vt_exec_time(vt_exec *e, double (*clock)(void), double *seconds)
     e->seconds = seconds;
 }
 
-vt_status vt_exec_run(vt_exec *e)
+static void run_nodes(void *exec)
 {
-    vt_status st = check_bound(e);
+    vt_exec *e = exec;
+    for (int i = 0; i < e->graph->n_nodes; i++) run_node(e, i);
+}
+
+/* Each node by itself, the device idle before and after. */
+static vt_status run_timed(vt_exec *e)
+{
+    vt_device *d = e->workspace->device;
+    vt_status st = d->backend->finish ? d->backend->finish(d) : VT_OK;
     for (int i = 0; st == VT_OK && i < e->graph->n_nodes; i++) {
-        double start = e->seconds ? e->clock() : 0;
+        double start = e->clock();
         run_node(e, i);
-        if (e->seconds) e->seconds[i] += e->clock() - start;
+        if (d->backend->finish) st = d->backend->finish(d);
+        e->seconds[i] += e->clock() - start;
     }
     return st;
+}
+
+/* Queues the inputs' copies into the next slot. */
+static vt_status begin(vt_exec *e)
+{
+    vt_device *d = e->workspace->device;
+    vt_status st = check_bound(e);
+    if (st || !e->slots) return st;
+    int n = 0;
+    e->slot = (e->slot + 1) % VT_RING;
+    for (int i = 0; i < e->graph->n_tensors; i++) {
+        const vt_tensor *t = e->graph->tensors[i];
+        if (t->memory == VT_INPUT) e->uploads[n++] = (vt_upload){address(e, t), e->host[i], vt_tensor_bytes(t)};
+    }
+    return d->backend->begin(d, e->slot, e->uploads, n);
+}
+
+vt_status vt_exec_run(vt_exec *e)
+{
+    vt_device *d = e->workspace->device;
+    vt_status st = begin(e);
+    if (st) return st;
+    if (e->seconds) return run_timed(e);
+    if (!e->slots) {
+        run_nodes(e);
+        return VT_OK;
+    }
+    void **recording = &e->recordings[e->slot];
+    if (!*recording) st = d->backend->record(d, run_nodes, e, recording);
+    return st ? st : d->backend->run(d, e->slot, *recording);
 }
 
 const void *vt_exec_data(const vt_exec *e, const vt_tensor *t)
@@ -196,40 +265,58 @@ const void *vt_exec_data(const vt_exec *e, const vt_tensor *t)
     return address(e, t);
 }
 
+/* Elements of a float tensor as double, a block at a time. */
+enum { BLOCK = 1 << 13 };
+
+static void to_double(vt_dtype dtype, const void *block, int64_t n, double *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        union { uint32_t bits; float f; } half = {dtype == VT_BF16 ? (uint32_t)((const uint16_t *)block)[i] << 16 : 0};
+        out[i] = dtype == VT_F64 ? ((const double *)block)[i] : dtype == VT_F32 ? ((const float *)block)[i] : half.f;
+    }
+}
+
+static int64_t read_block(vt_exec *e, const vt_tensor *t, int64_t first, double out[BLOCK])
+{
+    vt_device *d = e->workspace->device;
+    double raw[BLOCK]; /* the widest dtype's */
+    int64_t left = vt_tensor_count(t) - first, n = left < BLOCK ? left : BLOCK;
+    size_t each = vt_dtype_bytes(t->dtype);
+    d->backend->read(d, (const char *)address(e, t) + (size_t)first * each, raw, (size_t)n * each);
+    to_double(t->dtype, raw, n, out);
+    return n;
+}
+
 void vt_exec_read(vt_exec *e, const vt_tensor *t, float *out)
 {
     vt_device *d = e->workspace->device;
-    int64_t n = vt_tensor_count(t);
+    double block[BLOCK];
     if (t->dtype == VT_F32) {
-        d->backend->read(d, address(e, t), out, (size_t)n * sizeof *out);
+        d->backend->read(d, address(e, t), out, vt_tensor_bytes(t));
         return;
     }
-    double block[64];
-    const char *at = address(e, t);
-    for (int64_t i = 0; i < n; i += 64) {
-        int64_t m = n - i < 64 ? n - i : 64;
-        d->backend->read(d, at + i * (int64_t)sizeof *block, block, (size_t)m * sizeof *block);
-        for (int64_t k = 0; k < m; k++) out[i + k] = (float)block[k];
+    for (int64_t i = 0, n; i < vt_tensor_count(t); i += n) {
+        n = read_block(e, t, i, block);
+        for (int64_t k = 0; k < n; k++) out[i + k] = (float)block[k];
     }
 }
 
 static bool is_finite(vt_exec *e, const vt_tensor *t, int64_t *where)
 {
-    vt_device *d = e->workspace->device;
-    size_t each = vt_dtype_bytes(t->dtype);
-    unsigned char block[512];
-    const char *at = address(e, t);
-    int64_t n = vt_tensor_count(t), step = (int64_t)(sizeof block / each);
-    for (int64_t i = 0; i < n; i += step) {
-        int64_t m = n - i < step ? n - i : step;
-        d->backend->read(d, at + i * (int64_t)each, block, (size_t)m * each);
-        for (int64_t k = 0; k < m; k++) {
-            double v = t->dtype == VT_F32 ? ((float *)block)[k] : ((double *)block)[k];
+    double block[BLOCK];
+    for (int64_t i = 0, n; i < vt_tensor_count(t); i += n) {
+        n = read_block(e, t, i, block);
+        for (int64_t k = 0; k < n; k++) {
             *where = i + k;
-            if (!isfinite(v)) return false;
+            if (!isfinite(block[k])) return false;
         }
     }
     return true;
+}
+
+static bool is_float(const vt_tensor *t)
+{
+    return t && (t->dtype == VT_F32 || t->dtype == VT_F64 || t->dtype == VT_BF16);
 }
 
 vt_status vt_exec_run_checked(vt_exec *e)
@@ -243,7 +330,7 @@ vt_status vt_exec_run_checked(vt_exec *e)
             const vt_tensor *t = n->out[k];
             char shape[96];
             int64_t at;
-            if (!t || (t->dtype != VT_F32 && t->dtype != VT_F64) || is_finite(e, t, &at)) continue;
+            if (!is_float(t) || is_finite(e, t, &at)) continue;
             return vt_fail(VT_FAILED, "op %s (%s) made a value that is not finite: tensor %s %s, element %lld", n->name,
                            n->op->name, t->name, vt_shape_text(t, shape, sizeof shape), (long long)at);
         }

@@ -26,16 +26,17 @@ void vt_workspace_free(vt_workspace *workspace);
 
 size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
 
-/* The data an input reads from at the next runs; device memory (on the CPU, any memory). NULL for an unknown name is
- * ignored: a graph without labels takes none. */
-void vt_exec_bind(vt_exec *exec, const char *input, const void *data);
+/* The host memory that an input is read from at each run. An unknown name is ignored: a graph without labels takes
+ * none. */
+void vt_exec_bind(vt_exec *exec, const char *input, const void *host);
+/* May return before the device is done; whatever reads a tensor or a store waits. */
 vt_status vt_exec_run(vt_exec *exec);
 
 /* From now on each run adds the seconds of node i, told by `clock`, to seconds[i] [n_nodes]; NULL: no more. */
 void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
 
-/* As vt_exec_run, looking at each output: stops at the first that is not finite and names op and tensor in a failure.
- * */
+/* As vt_exec_run with the inputs that the last run had, looking at each output: stops at the first that is not finite
+ * and names op and tensor in a failure. */
 vt_status vt_exec_run_checked(vt_exec *exec);
 
 /* Copies a kept tensor or a store's to the host, as float. */

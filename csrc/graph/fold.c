@@ -41,7 +41,7 @@ static void remove_unused(vt_graph *g, int *readers)
             continue;
         }
         for (int k = 0; k < n->n_out; k++) /* an output an op may leave out and nobody reads */
-            if (n->out[k] && !readers[n->out[k]->id] && (n->op->out_optional >> k & 1)) n->out[k] = NULL;
+            if (n->out[k] && !readers[n->out[k]->id] && k < 32 && (n->op->out_optional >> k & 1)) n->out[k] = NULL;
     }
     compact(g);
 }

@@ -11,6 +11,7 @@ vt_status vt_graph_create(vt_graph **graph, vt_dtype real)
     vt_graph *g = *graph = vt_alloc(sizeof *g);
     if (!g) return vt_fail_memory("graph");
     g->real = real;
+    g->precision = (vt_precision){real, real};
     return VT_OK;
 }
 
@@ -115,11 +116,12 @@ vt_node *vt_node_add(vt_graph *g, const vt_op *op, const char *name, const void 
     if (g->status || !grow(g, (void **)&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes)) return NULL;
     vt_node *n = take(g, sizeof *n);
     void *own = op->attr_bytes ? take(g, op->attr_bytes) : NULL;
-    vt_tensor **tensors = take(g, (size_t)(n_in + op->n_out) * sizeof *tensors);
+    int n_out = op->n_out == VT_OUT_EACH ? n_in : op->n_out;
+    vt_tensor **tensors = take(g, (size_t)(n_in + n_out) * sizeof *tensors);
     if (!n || !tensors || (op->attr_bytes && !own)) return NULL;
     if (own) memcpy(own, attrs, op->attr_bytes);
     *n = (vt_node){.op = op, .name = vt_graph_name(g, "%s", name), .in = tensors, .out = tensors + n_in, .n_in = n_in,
-                   .n_out = op->n_out, .attrs = own, .segment = g->segment, .index = g->n_nodes};
+                   .n_out = n_out, .attrs = own, .segment = g->segment, .index = g->n_nodes};
     bool wants_grad = false;
     for (int i = 0; i < n_in; i++) {
         n->in[i] = in[i];

@@ -25,6 +25,12 @@ typedef enum vt_memory {
     VT_INPUT,     /* a step input: bound to a slot of the ring before each run */
 } vt_memory;
 
+/* What a graph keeps activations and the residual stream in; sums, statistics, losses and parameters are the graph's
+ * `real`. The CPU has one dtype for all; CUDA trains with bf16 activations. */
+typedef struct vt_precision {
+    vt_dtype act, stream;
+} vt_precision;
+
 typedef struct vt_tensor {
     const char *name;
     vt_memory memory;
@@ -32,7 +38,7 @@ typedef struct vt_tensor {
     int id, ndim;
     int64_t shape[VT_MAX_DIMS];
     vt_node *producer;         /* VT_WORKSPACE */
-    const vt_store *store;     /* VT_STORED */
+    const vt_store *store;     /* VT_STORED, or what stands in for a store's entry in another dtype */
     int entry;
     bool wants_grad;           /* a trainable parameter, or made from one */
     bool keep;                 /* read after the run: lives to its end */
@@ -68,7 +74,7 @@ typedef void (*vt_body)(const vt_run *run);
 struct vt_op {
     const char *name;
     size_t attr_bytes;
-    int n_out;
+    int n_out;                  /* or VT_OUT_EACH */
     unsigned out_optional;      /* bit i: output i may be left out by `infer` */
     bool side_effect;           /* writes a store: never removed as unused */
     signed char in_place[2];    /* input (1-based) that output 0, 1 may overwrite; 0: none */
@@ -79,6 +85,7 @@ struct vt_op {
     void (*cost)(const vt_node *n, vt_cost *cost); /* NULL: no FLOPs; bytes of inputs and outputs once */
     vt_body reference[2];       /* the specification, for float and for double */
 };
+enum { VT_OUT_EACH = -1 };      /* as many outputs as inputs */
 
 typedef struct vt_mark { /* an activation that has a name of timm's: "blocks.0.attn" */
     const char *name;
@@ -89,6 +96,7 @@ struct vt_graph {
     vt_arena arena;
     vt_status status;           /* sticks at the first failure */
     vt_dtype real;              /* VT_F32, or VT_F64 for the specification's checks */
+    vt_precision precision;     /* `real` twice, unless set before the first node */
     vt_node **nodes;
     vt_tensor **tensors;
     vt_tensor **stored;         /* the VT_STORED ones among the tensors */
@@ -124,8 +132,8 @@ const char *vt_shape_text(const vt_tensor *t, char *text, size_t bytes); /* "[8,
 bool vt_same_shape(const vt_tensor *a, const vt_tensor *b);
 void vt_node_cost(const vt_node *n, vt_cost *cost);
 
-/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i,
- * NULL where the loss does not depend on it. `recompute`: activations inside a segment are computed again, not kept.
+/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i
+ * or of what stands in for it, NULL where the loss does not depend on it. `recompute`: activations inside a segment are computed again, not kept.
  * The two ops it needs of its own come from csrc/ops, which graph does not see. */
 typedef struct vt_autodiff {
     vt_tensor *(*fill)(vt_graph *g, const char *name, double value);                 /* [1] */

@@ -34,6 +34,7 @@ typedef struct vt_entry {
     vt_init init;
     float init_value;              /* constant: the value; normal: std; uniform: the bound */
     bool decay;                    /* weight decay applies */
+    bool gemm;                     /* read by GEMMs, in the activations' dtype */
 } vt_entry;
 
 typedef struct vt_store {

@@ -15,7 +15,7 @@ typedef struct vt_eval {
 /* The graph alone: input "images" [batch, H, W, C]; `weights`: a model's parameters or their EMA. Folded and planned.
  * */
 vt_status vt_eval_build(vt_eval *eval, const vt_model_config *model, vt_store *weights, vt_dtype image_dtype,
-                        int batch);
+                        int batch, vt_precision precision);
 /* Ready to run; the weights are bound. */
 vt_status vt_eval_open(vt_eval *eval, vt_workspace *workspace);
 /* logits [batch, classes] of images [batch, H, W, C] */

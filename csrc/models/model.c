@@ -9,11 +9,17 @@
 #include "models/model.h"
 #include "models/weights.h"
 
+vt_device_options vt_model_device(const vt_model_options *o)
+{
+    return (vt_device_options){.name = o->device ? o->device : "cpu", .cpu = o->cpu, .threads = o->threads,
+                               .precision = o->precision, .residual = o->residual};
+}
+
 vt_status vt_model_create(vt_model **model, const vt_model_config *config, const vt_model_options *options)
 {
     vt_status st;
     vt_model_options o = options ? *options : (vt_model_options){0};
-    vt_device_options device = {o.device ? o.device : "cpu", o.cpu, o.threads};
+    vt_device_options device = vt_model_device(&o);
     vt_model *m = vt_alloc(sizeof *m);
     *model = NULL;
     if (!m) return vt_fail_memory("model");
@@ -84,7 +90,7 @@ vt_status vt_model_run(vt_model *m, const uint8_t *images, int n, float *logits)
     if (n < 1) return vt_fail(VT_INVALID, "vt_model_run: n is %d, must be at least 1", n);
     if (m->eval.batch != n) {
         vt_eval_close(&m->eval);
-        vt_status st = vt_eval_build(&m->eval, &m->config, &m->params, VT_U8, n);
+        vt_status st = vt_eval_build(&m->eval, &m->config, &m->params, VT_U8, n, m->device->precision);
         if (st == VT_OK) st = vt_eval_open(&m->eval, &m->workspace);
         if (st) {
             vt_eval_close(&m->eval);

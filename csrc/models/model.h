@@ -14,4 +14,6 @@ struct vt_model {
     vt_eval eval; /* of the batch size last run */
 };
 
+vt_device_options vt_model_device(const vt_model_options *options); /* what they say of the device */
+
 #endif

@@ -55,8 +55,8 @@ static vt_tensor *patch_embed(vt_builder *b, const vt_model_config *c, vt_tensor
                        .file_axis = {0, 2, 3, 1}, .init = VT_INIT_UNIFORM, .init_value = bound, .decay = true};
     vt_entry bias = {.name = "patch_embed.proj.bias", .ndim = 1, .shape = {c->embed_dim}, .init = VT_INIT_UNIFORM,
                      .init_value = bound};
-    vt_tensor *w = vt_param(b, &weight);
-    vt_tensor *x = vt_linear(b->g, "patch_embed.proj", patches, w, vt_param(b, &bias));
+    vt_tensor *w = vt_gemm_param(b, &weight);
+    vt_tensor *x = vt_linear(b->g, "patch_embed.proj", patches, w, vt_gemm_param(b, &bias));
     vt_graph_mark(b->g, "patch_embed", x);
     return x;
 }
@@ -147,8 +147,8 @@ static vt_heads vit_build(vt_builder *b, const vt_model_config *c, vt_tensor *im
         features = vt_nn_linear(b, "pre_logits.fc", features, c->representation_size, true);
         features = vt_activation(b->g, "pre_logits.act", features, VT_TANH);
     }
-    heads.logits = vt_nn_linear(b, "head", features, c->classes, true);
-    if (c->distilled) heads.logits_dist = vt_nn_linear(b, "head_dist", dist, c->classes, true);
+    heads.logits = vt_nn_head(b, "head", features, c->classes);
+    if (c->distilled) heads.logits_dist = vt_nn_head(b, "head_dist", dist, c->classes);
     return heads;
 }
 

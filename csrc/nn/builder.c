@@ -21,19 +21,62 @@ vt_tensor *vt_param(vt_builder *b, const vt_entry *entry)
     return vt_graph_stored(b->g, b->params, index, b->train);
 }
 
+vt_tensor *vt_gemm_param(vt_builder *b, const vt_entry *entry)
+{
+    vt_entry gemm = *entry;
+    gemm.gemm = true;
+    vt_tensor *t = vt_param(b, &gemm);
+    return t && b->low ? b->low[t->entry] : t;
+}
+
+void vt_nn_cast_weights(vt_builder *b)
+{
+    vt_graph *g = b->g;
+    size_t n = (size_t)b->params->count;
+    if (g->status || g->precision.act == g->real) return;
+    vt_tensor **low = vt_arena_alloc(&g->arena, n * sizeof *low), **from = vt_arena_alloc(&g->arena, 2 * n * sizeof *from);
+    if (!low || !from) {
+        g->status = vt_fail_memory("graph");
+        return;
+    }
+    vt_tensor **to = from + n;
+    int count = 0;
+    for (int i = 0; i < b->params->count; i++)
+        if (b->params->entries[i].gemm) from[count++] = vt_graph_stored(g, b->params, i, b->train);
+    vt_cast_all(g, "weights", from, count, g->precision.act, to);
+    for (int i = 0; i < count && !g->status; i++) {
+        to[i]->store = from[i]->store;
+        to[i]->entry = from[i]->entry;
+        low[from[i]->entry] = to[i];
+    }
+    b->low = low;
+}
+
 vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float value)
 {
     return vt_param(b, &(vt_entry){.name = name, .ndim = 1, .shape = {n}, .init_value = value});
 }
 
+static vt_tensor *linear_weight(vt_builder *b, const char *name, int64_t n, int64_t k)
+{
+    vt_entry weight = {.name = vt_graph_name(b->g, "%s.weight", name), .ndim = 2, .shape = {n, k},
+                       .init = VT_INIT_NORMAL, .init_value = 0.02f, .decay = true};
+    return vt_gemm_param(b, &weight);
+}
+
 vt_tensor *vt_nn_linear(vt_builder *b, const char *name, vt_tensor *x, int64_t n, bool bias)
 {
     if (!x) return NULL;
-    vt_entry weight = {.name = vt_graph_name(b->g, "%s.weight", name), .ndim = 2, .shape = {n, x->shape[x->ndim - 1]},
-                       .init = VT_INIT_NORMAL, .init_value = 0.02f, .decay = true};
-    vt_tensor *w = vt_param(b, &weight);
-    vt_tensor *shift = bias ? vt_param_constant(b, vt_graph_name(b->g, "%s.bias", name), n, 0) : NULL;
-    return vt_linear(b->g, name, x, w, shift);
+    vt_tensor *w = linear_weight(b, name, n, x->shape[x->ndim - 1]);
+    vt_entry shift = {.name = vt_graph_name(b->g, "%s.bias", name), .ndim = 1, .shape = {n}};
+    return vt_linear(b->g, name, x, w, bias ? vt_gemm_param(b, &shift) : NULL);
+}
+
+vt_tensor *vt_nn_head(vt_builder *b, const char *name, vt_tensor *x, int64_t n)
+{
+    if (!x) return NULL;
+    vt_tensor *w = linear_weight(b, name, n, x->shape[x->ndim - 1]);
+    return vt_linear_wide(b->g, name, x, w, vt_param_constant(b, vt_graph_name(b->g, "%s.bias", name), n, 0));
 }
 
 vt_normed vt_nn_layernorm(vt_builder *b, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale, float eps)

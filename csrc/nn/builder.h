@@ -12,15 +12,21 @@ typedef struct vt_builder {
     const char *suffix;    /* of this micro-batch's inputs: "", ".0", ".1", … */
     vt_random random;
     int64_t batch;
+    vt_tensor **low;       /* [params->count]: what GEMMs read in place of a parameter; NULL: the parameters */
 } vt_builder;
 
 /* A parameter by timm's name, in memory layout `shape`. No decay on 1-D tensors and biases (DeiT's rule); the model
  * says so of others. */
 vt_tensor *vt_param(vt_builder *b, const vt_entry *entry);
+vt_tensor *vt_gemm_param(vt_builder *b, const vt_entry *entry); /* one that GEMMs read */
+/* Before the model is built, where activations are not `real`: copies of the declared parameters that GEMMs read. */
+void vt_nn_cast_weights(vt_builder *b);
 vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float value); /* [n], not decayed */
 
-/* y = x w^T + b with parameters NAME.weight [n, k], NAME.bias [n]: truncated normal 0.02, zero. */
+/* y = x w^T + b with parameters NAME.weight [n, k], NAME.bias [n]: truncated normal 0.02, zero. A head's y are logits,
+ * `real`. */
 vt_tensor *vt_nn_linear(vt_builder *b, const char *name, vt_tensor *x, int64_t n, bool bias);
+vt_tensor *vt_nn_head(vt_builder *b, const char *name, vt_tensor *x, int64_t n);
 vt_normed vt_nn_layernorm(vt_builder *b, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale,
                           float eps);
 vt_tensor *vt_nn_dropout(vt_builder *b, const char *name, vt_tensor *x, float rate); /* x itself where it is off */

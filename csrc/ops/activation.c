@@ -28,8 +28,8 @@ VT_DECLARE_REFERENCE(activation_grad);
 /* Both: output 0 is like input 0. */
 static vt_status activation_infer(vt_graph *g, vt_node *n)
 {
-    VT_EXPECT(vt_is_real(g, n->in[0]), "wants an input of %s", vt_dtype_name(g->real));
-    return vt_node_output(g, n, 0, g->real, n->in[0]->ndim, n->in[0]->shape);
+    VT_EXPECT(vt_is_act(g, n->in[0]), "wants an input of %s", vt_dtype_name(g->precision.act));
+    return vt_node_output(g, n, 0, g->precision.act, n->in[0]->ndim, n->in[0]->shape);
 }
 
 static void activation_backward(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)

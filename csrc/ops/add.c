@@ -24,7 +24,7 @@ static vt_status add_infer(vt_graph *g, vt_node *n)
     VT_EXPECT(!n->in[0] || !n->in[1] || vt_same_shape(n->in[0], n->in[1]), "the addends differ in shape");
     VT_EXPECT(!scale || (n->in[1] && scale->ndim == 1 && scale->shape[0] == any->shape[0]),
               "the scale wants one value a sample");
-    return vt_node_output(g, n, 0, g->real, any->ndim, any->shape);
+    return vt_node_output(g, n, 0, any->dtype, any->ndim, any->shape);
 }
 
 static void add_grad(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)
@@ -38,6 +38,7 @@ static void add_grad(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_t
         din[1] = at->beta == 1 && !n->in[2]
                      ? dout[0]
                      : vt_add_scaled(g, vt_graph_name(g, "%s.db", n->name), 0, NULL, at->beta, dout[0], n->in[2]);
+    if (din[1]) din[1] = vt_cast(g, vt_graph_name(g, "%s.db.cast", n->name), din[1], n->in[1]->dtype);
 }
 
 vt_tensor *vt_add_scaled(vt_graph *g, const char *name, double alpha, vt_tensor *a, double beta, vt_tensor *b,

@@ -133,7 +133,7 @@ static vt_status attention_infer(vt_graph *g, vt_node *n)
 {
     const vt_attention_attrs *a = n->attrs;
     const vt_tensor *qkv = n->in[0], *bias = n->in[1];
-    VT_EXPECT(vt_is_real(g, qkv) && qkv->ndim == 3, "wants qkv [B, N, 3*H*D]");
+    VT_EXPECT(vt_is_act(g, qkv) && qkv->ndim == 3, "wants qkv [B, N, 3*H*D]");
     VT_EXPECT(a->heads > 0 && qkv->shape[2] % (3 * a->heads) == 0, "qkv %s does not divide into 3 times %d heads",
               VT_SHAPE(qkv), a->heads);
     int64_t batch = qkv->shape[0], tokens = qkv->shape[1], heads = a->heads;
@@ -142,14 +142,14 @@ static vt_status attention_infer(vt_graph *g, vt_node *n)
               "the bias is %s, not [1 or %d, %lld, %lld]", VT_SHAPE(bias), a->heads, (long long)tokens,
               (long long)tokens);
     vt_status st = vt_expect_draws(g, n, a->dropout, n->in[2], n->in[3], batch, heads * tokens * tokens);
-    if (st == VT_OK) st = vt_node_output(g, n, 0, g->real, 3, (int64_t[]){batch, tokens, qkv->shape[2] / 3});
+    if (st == VT_OK) st = vt_node_output(g, n, 0, qkv->dtype, 3, (int64_t[]){batch, tokens, qkv->shape[2] / 3});
     return st ? st : vt_node_output(g, n, 1, g->real, 3, (int64_t[]){batch, heads, tokens});
 }
 
 static vt_status attention_grad_infer(vt_graph *g, vt_node *n)
 {
     const vt_tensor *qkv = n->in[1], *bias = n->in[4];
-    vt_status st = vt_node_output(g, n, 0, g->real, 3, qkv->shape);
+    vt_status st = vt_node_output(g, n, 0, qkv->dtype, 3, qkv->shape);
     if (st || !bias || !bias->wants_grad) return st;
     return vt_node_output(g, n, 1, g->real, 3, bias->shape);
 }

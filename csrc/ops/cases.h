@@ -44,7 +44,7 @@ extern const int vt_case_count;
 
 /* Builds the case's graph and, where wanted, appends its gradient; nothing is folded or planned. Ops read copies of
  * entries and seeds, so that those that may work in place do. On failure *c is empty. */
-vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient);
+vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, vt_precision precision, bool gradient);
 void vt_case_close(vt_case_graph *c); /* not the store's slab: its device owns it */
 
 /* What builders are written with: an input with the range of its values, and a workspace copy of a tensor. */
@@ -52,7 +52,7 @@ vt_tensor *vt_case_feed(vt_case_graph *c, const char *name, vt_dtype dtype, floa
                         const int64_t *shape);
 vt_tensor *vt_case_copy(vt_case_graph *c, vt_tensor *t);
 
-/* Element e of a tensor of this name within [low, high), the same for any dtype. */
+/* Element e of a tensor of this name within [low, high), the same for any dtype: a number that bf16 has. */
 float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float high);
 
 #endif

@@ -8,7 +8,10 @@
 float vt_case_value(uint64_t seed, const char *name, int64_t e, float low, float high)
 {
     if (low == high || low != low) return low;
-    return low + (high - low) * vt_graph_uniform(vt_mix_key(seed, vt_hash_name(name)), 0, 0, (uint32_t)e);
+    union { float f; uint32_t bits; } v;
+    v.f = low + (high - low) * vt_graph_uniform(vt_mix_key(seed, vt_hash_name(name)), 0, 0, (uint32_t)e);
+    v.bits &= 0xFFFF0000u;
+    return v.f < low ? low : v.f;
 }
 
 vt_tensor *vt_case_feed(vt_case_graph *c, const char *name, vt_dtype dtype, float low, float high, int ndim,
@@ -31,17 +34,18 @@ static void seed_outputs(vt_case_graph *c)
         vt_tensor *t = c->out[i];
         if (!t->wants_grad) continue;
         vt_tensor *seed = vt_case_feed(c, names[i], c->g->real, -1, 1, t->ndim, t->shape);
-        c->seeds[c->n_seeds++] = (vt_seed){t, vt_case_copy(c, seed)};
+        c->seeds[c->n_seeds++] = (vt_seed){t, vt_cast(c->g, names[i], vt_case_copy(c, seed), t->dtype)};
     }
 }
 
-vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, bool gradient)
+vt_status vt_case_open(vt_case_graph *c, const vt_case *which, vt_dtype real, vt_precision precision, bool gradient)
 {
     static const vt_autodiff with = {vt_fill, vt_add, false};
     *c = (vt_case_graph){0};
     vt_store_init(&c->store, which->op, real);
     vt_status st = vt_graph_create(&c->g, real);
     if (st) goto fail;
+    c->g->precision = precision;
     which->build(c, which);
     for (int i = 0; i < c->n_out && c->out[i]; i++) c->out[i]->keep = true;
     VT_TRY(c->g->status);

@@ -22,9 +22,9 @@ static vt_status dropout_infer(vt_graph *g, vt_node *n)
 {
     const vt_dropout_attrs *a = n->attrs;
     const vt_tensor *x = n->in[0];
-    VT_EXPECT(vt_is_real(g, x) && x->ndim >= 1, "wants x [B, ...]");
+    VT_EXPECT(vt_is_stream(g, x) && x->ndim >= 1, "wants x [B, ...]");
     vt_status st = vt_expect_draws(g, n, a->rate, n->in[1], n->in[2], x->shape[0], vt_tensor_count(x) / x->shape[0]);
-    return st ? st : vt_node_output(g, n, 0, g->real, x->ndim, x->shape);
+    return st ? st : vt_node_output(g, n, 0, x->dtype, x->ndim, x->shape);
 }
 
 static void dropout_backward(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)

@@ -23,7 +23,7 @@ VT_BODY(layernorm)
 }
 
 /* in: dy [R, D], dsum [R, D]?, sum [R, D], w [D], mean [R], rstd [R], scale [B]?;
- * out: dx [R, D], dw [D], db [D], dbranch [R, D]? (only with a scale: else it is dx) */
+ * out: dx [R, D], dw [D], db [D], dbranch [R, D]? (where it is not dx itself: with a scale, or of another dtype) */
 VT_BODY(layernorm_grad)
 {
     const vt_real *dy = r->in[0], *dsum = r->in[1], *x = r->in[2], *w = r->in[3], *mean = r->in[4], *rstd = r->in[5];
@@ -46,7 +46,7 @@ VT_BODY(layernorm_grad)
             vt_real xhat = (x[i * d + k] - m) * q, g = dy[i * d + k] * w[k];
             vt_real out = (g - g_mean - xhat * gx_mean) * q + (dsum ? dsum[i * d + k] : 0);
             dx[i * d + k] = out;
-            if (dbranch) dbranch[i * d + k] = out * scale[i / per_sample];
+            if (dbranch) dbranch[i * d + k] = scale ? out * scale[i / per_sample] : out;
         }
     }
 }
@@ -64,21 +64,28 @@ static vt_status layernorm_infer(vt_graph *g, vt_node *n)
               "the scale wants a branch and one value a sample");
     VT_EXPECT(w->ndim == 1 && b->ndim == 1 && w->shape[0] == vt_cols(x) && b->shape[0] == vt_cols(x),
               "weight and bias do not have x's %lld columns", (long long)vt_cols(x));
+    VT_EXPECT(vt_is_stream(g, x) && (!branch || vt_is_act(g, branch)), "x or branch has another dtype");
     int64_t rows = vt_rows(x);
-    vt_status st = vt_node_output(g, n, 0, g->real, x->ndim, x->shape);
+    vt_status st = vt_node_output(g, n, 0, g->precision.act, x->ndim, x->shape);
     if (st == VT_OK) st = vt_node_output(g, n, 1, g->real, 1, &rows);
     if (st == VT_OK) st = vt_node_output(g, n, 2, g->real, 1, &rows);
-    if (st == VT_OK && branch) st = vt_node_output(g, n, 3, g->real, x->ndim, x->shape);
+    if (st == VT_OK && branch) st = vt_node_output(g, n, 3, x->dtype, x->ndim, x->shape);
     return st;
+}
+
+/* Whether the branch's gradient is a tensor of its own. */
+static bool own_dbranch(const vt_graph *g, const vt_tensor *sum, const vt_tensor *scale)
+{
+    return scale || !vt_is_act(g, sum);
 }
 
 static vt_status layernorm_grad_infer(vt_graph *g, vt_node *n)
 {
-    const vt_tensor *dy = n->in[0], *w = n->in[3], *scale = n->in[6];
-    vt_status st = vt_node_output(g, n, 0, g->real, dy->ndim, dy->shape);
+    const vt_tensor *dy = n->in[0], *sum = n->in[2], *w = n->in[3], *scale = n->in[6];
+    vt_status st = vt_node_output(g, n, 0, sum->dtype, dy->ndim, dy->shape);
     if (st == VT_OK) st = vt_node_output(g, n, 1, g->real, 1, w->shape);
     if (st == VT_OK) st = vt_node_output(g, n, 2, g->real, 1, w->shape);
-    if (st == VT_OK && scale) st = vt_node_output(g, n, 3, g->real, dy->ndim, dy->shape);
+    if (st == VT_OK && own_dbranch(g, sum, scale)) st = vt_node_output(g, n, 3, g->precision.act, dy->ndim, dy->shape);
     return st;
 }
 
@@ -87,13 +94,15 @@ static void layernorm_backward(vt_graph *g, const vt_node *n, vt_tensor *const *
     vt_tensor *branch = n->in[1], *scale = n->in[2], *sum = branch ? n->out[3] : n->in[0];
     if (!dout[0]) { /* only the sum is used: its gradient goes through both addends */
         din[0] = dout[3];
-        din[1] = scale ? vt_add_scaled(g, vt_graph_name(g, "%s.db", n->name), 0, NULL, 1, dout[3], scale) : dout[3];
+        const char *db = vt_graph_name(g, "%s.db", n->name);
+        din[1] = scale ? vt_add_scaled(g, db, 0, NULL, 1, dout[3], scale) : dout[3];
+        if (branch && din[1]) din[1] = vt_cast(g, vt_graph_name(g, "%s.cast", db), din[1], branch->dtype);
         return;
     }
     vt_tensor *in[] = {dout[0], dout[3], sum, n->in[3], n->out[1], n->out[2], scale};
     vt_node *grad = vt_node_add(g, &vt_op_layernorm_grad, vt_graph_name(g, "%s.grad", n->name), NULL, in, 7);
     din[0] = vt_out(grad, 0);
-    if (branch) din[1] = vt_out(grad, scale ? 3 : 0);
+    if (branch) din[1] = vt_out(grad, own_dbranch(g, sum, scale) ? 3 : 0);
     din[3] = vt_out(grad, 1);
     din[4] = vt_out(grad, 2);
 }

@@ -74,8 +74,11 @@ static vt_status linear_infer(vt_graph *g, vt_node *n)
     for (int i = 0; i < x->ndim; i++) shape[i] = x->shape[i];
     shape[x->ndim - 1] = w->shape[0];
     const vt_linear_attrs *a = n->attrs;
-    vt_status st = vt_node_output(g, n, 0, g->real, x->ndim, shape);
-    if (st == VT_OK && a->activation) st = vt_node_output(g, n, 1, g->real, x->ndim, shape);
+    vt_dtype y = a->wide ? g->real : g->precision.act;
+    VT_EXPECT(vt_is_act(g, x) && vt_is_act(g, w), "x and w are not %s", vt_dtype_name(g->precision.act));
+    VT_EXPECT(!b || b->dtype == y, "the bias is not %s, as the output", vt_dtype_name(y));
+    vt_status st = vt_node_output(g, n, 0, y, x->ndim, shape);
+    if (st == VT_OK && a->activation) st = vt_node_output(g, n, 1, y, x->ndim, shape);
     return st;
 }
 
@@ -87,7 +90,7 @@ static vt_status linear_dx_infer(vt_graph *g, vt_node *n)
     int64_t shape[VT_MAX_DIMS];
     for (int i = 0; i < dy->ndim; i++) shape[i] = dy->shape[i];
     shape[dy->ndim - 1] = fan_in(w);
-    return vt_node_output(g, n, 0, g->real, dy->ndim, shape);
+    return vt_node_output(g, n, 0, g->precision.act, dy->ndim, shape);
 }
 
 static vt_status linear_dw_infer(vt_graph *g, vt_node *n)
@@ -102,7 +105,7 @@ static vt_status linear_dw_infer(vt_graph *g, vt_node *n)
 static void linear_grad(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)
 {
     vt_tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
-    vt_linear_attrs none = {VT_IDENTITY}; /* activations are folded after differentiation */
+    vt_linear_attrs none = {VT_IDENTITY, false}; /* activations are folded after differentiation */
     if (x->wants_grad)
         din[0] = vt_out(vt_node_add(g, &vt_op_linear_dx, vt_graph_name(g, "%s.dx", n->name), &none,
                                     (vt_tensor *[]){dout[0], w, NULL}, 3), 0);
@@ -121,11 +124,21 @@ static void linear_cost(const vt_node *n, vt_cost *cost)
     cost->flops = 2.0 * (double)vt_rows(n->in[0]) * weight;
 }
 
-vt_tensor *vt_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b)
+static vt_tensor *add_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b, bool wide)
 {
     if (!x || !w) return NULL;
-    vt_linear_attrs a = {VT_IDENTITY};
+    vt_linear_attrs a = {VT_IDENTITY, wide};
     return vt_out(vt_node_add(g, &vt_op_linear, name, &a, (vt_tensor *[]){x, w, b}, 3), 0);
+}
+
+vt_tensor *vt_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b)
+{
+    return add_linear(g, name, x, w, b, false);
+}
+
+vt_tensor *vt_linear_wide(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b)
+{
+    return add_linear(g, name, x, w, b, true);
 }
 
 const vt_op vt_op_linear = {.name = "linear", .attr_bytes = sizeof(vt_linear_attrs), .n_out = 2, .out_optional = 2,

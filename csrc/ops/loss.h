@@ -16,7 +16,7 @@ static inline vt_status vt_loss_infer(vt_graph *g, vt_node *n)
 
 static inline vt_status vt_loss_grad_infer(vt_graph *g, vt_node *n)
 {
-    return vt_node_output(g, n, 0, g->real, 2, n->in[1]->shape);
+    return vt_node_output(g, n, 0, g->precision.act, 2, n->in[1]->shape);
 }
 
 static inline vt_tensor *vt_loss_backward(vt_graph *g, const vt_op *op, const vt_node *n, vt_tensor *dloss)

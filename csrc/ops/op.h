@@ -40,6 +40,17 @@ static inline bool vt_is_real(const vt_graph *g, const vt_tensor *t)
     return t && t->dtype == g->real;
 }
 
+/* Of the dtype that the graph keeps activations in; or of that, or of the residual stream's. */
+static inline bool vt_is_act(const vt_graph *g, const vt_tensor *t)
+{
+    return t && t->dtype == g->precision.act;
+}
+
+static inline bool vt_is_stream(const vt_graph *g, const vt_tensor *t)
+{
+    return vt_is_act(g, t) || (t && t->dtype == g->precision.stream);
+}
+
 /* For builders of ops with many inputs: memory of the graph's, NULL after a failure, which sticks. */
 static inline void *vt_op_take(vt_graph *g, size_t bytes)
 {

@@ -1,4 +1,6 @@
-/* ops/ops.h - the ops' builders: formula, shapes, attributes. `real` is the graph's dtype, fp32 or, for checks, fp64.
+/* ops/ops.h - the ops' builders: formula, shapes, attributes. `real` is the graph's dtype, fp32 or, for checks, fp64;
+ * activations are of graph->precision.act, the residual stream (tokens, LayerNorm's sums) of precision.stream; on the
+ * CPU all three are one.
  *
  * Every builder takes the node's name first (its identity, see rule 1 of docs/architecture.md), returns NULL after a
  * failure and accepts NULL from one. [..., K] is any leading shape. */
@@ -39,11 +41,13 @@ vt_tensor *vt_patchify(vt_graph *g, const char *name, vt_tensor *images, const v
 typedef enum vt_activation_kind { VT_IDENTITY, VT_GELU, VT_RELU, VT_TANH } vt_activation_kind;
 typedef struct vt_linear_attrs {
     vt_activation_kind activation; /* folded: linear y = f(x w^T + b); linear_dx dx = (dy w) * f'(pre) */
+    bool wide;                     /* y is real, not an activation */
 } vt_linear_attrs;
 /* y = x w^T + b.  x [..., K], w [N, K] (or [N, …] with K elements a row), b [N] or NULL -> y [..., N]; folded with an
  * activation, output 1 is the value before it, where somebody reads it. Gradient: linear_dx (dy, w[, pre]) and
  * linear_dw (dy, x[, dw to add to][, db to add to]) -> dw [N, K], db [N] = column sums of dy, where there is a bias. */
 vt_tensor *vt_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b);
+vt_tensor *vt_linear_wide(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b); /* for logits */
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
@@ -73,7 +77,15 @@ typedef struct vt_normed {
 vt_normed vt_layernorm(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale, vt_tensor *w,
                        vt_tensor *b, float eps);
 
-/* alpha * a + beta * scale[sample] * b.  a, b [B, ...] of one shape, either may be NULL; scale [B] or NULL for 1. */
+typedef struct vt_cast_attrs {
+    vt_dtype dtype;
+} vt_cast_attrs;
+/* n tensors in another float dtype, rounded to nearest even, in one node: the weights' copies that GEMMs read. */
+void vt_cast_all(vt_graph *g, const char *name, vt_tensor *const *x, int n, vt_dtype dtype, vt_tensor **y);
+/* One; x itself where it has that dtype. */
+vt_tensor *vt_cast(vt_graph *g, const char *name, vt_tensor *x, vt_dtype dtype);
+
+/* Of a's dtype, or b's where there is no a.  alpha * a + beta * scale[sample] * b.  a, b [B, ...] of one shape, either may be NULL; scale [B] or NULL for 1. */
 typedef struct vt_add_attrs {
     double alpha, beta;
 } vt_add_attrs;

@@ -58,7 +58,7 @@ static vt_status patchify_infer(vt_graph *g, vt_node *n)
               VT_SHAPE(images), VT_MAX_CHANNELS);
     int64_t down = (height - a->patch_h) / a->stride_h + 1, across = (width - a->patch_w) / a->stride_w + 1;
     int64_t shape[] = {images->shape[0], down * across, (int64_t)a->patch_h * a->patch_w * channels};
-    return vt_node_output(g, n, 0, g->real, 3, shape);
+    return vt_node_output(g, n, 0, g->precision.act, 3, shape);
 }
 
 vt_tensor *vt_patchify(vt_graph *g, const char *name, vt_tensor *images, const vt_patchify_attrs *attrs)

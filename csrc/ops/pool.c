@@ -19,7 +19,8 @@ VT_BODY(pool)
 
 typedef struct pool_grad_attrs {
     vt_pool_attrs pool;
-    int tokens; /* of x */
+    int tokens;     /* of x */
+    vt_dtype dtype; /* of x */
 } pool_grad_attrs;
 
 /* in: dy [B, D]; out: dx [B, N, D] */
@@ -43,22 +44,22 @@ static vt_status pool_infer(vt_graph *g, vt_node *n)
 {
     const vt_pool_attrs *a = n->attrs;
     const vt_tensor *x = n->in[0];
-    VT_EXPECT(vt_is_real(g, x) && x->ndim == 3, "wants x [B, N, D]");
+    VT_EXPECT(vt_is_stream(g, x) && x->ndim == 3, "wants x [B, N, D]");
     VT_EXPECT(a->first >= 0 && a->count > 0 && (int64_t)a->first + a->count <= x->shape[1],
               "tokens %d to %d are not in x %s", a->first, a->first + a->count - 1, VT_SHAPE(x));
-    return vt_node_output(g, n, 0, g->real, 2, (int64_t[]){x->shape[0], x->shape[2]});
+    return vt_node_output(g, n, 0, g->precision.act, 2, (int64_t[]){x->shape[0], x->shape[2]});
 }
 
 static vt_status pool_grad_infer(vt_graph *g, vt_node *n)
 {
     const pool_grad_attrs *a = n->attrs;
     const vt_tensor *dy = n->in[0];
-    return vt_node_output(g, n, 0, g->real, 3, (int64_t[]){dy->shape[0], a->tokens, dy->shape[1]});
+    return vt_node_output(g, n, 0, a->dtype, 3, (int64_t[]){dy->shape[0], a->tokens, dy->shape[1]});
 }
 
 static void pool_backward(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)
 {
-    pool_grad_attrs a = {*(const vt_pool_attrs *)n->attrs, (int)n->in[0]->shape[1]};
+    pool_grad_attrs a = {*(const vt_pool_attrs *)n->attrs, (int)n->in[0]->shape[1], n->in[0]->dtype};
     din[0] = vt_out(vt_node_add(g, &vt_op_pool_grad, vt_graph_name(g, "%s.dx", n->name), &a, dout, 1), 0);
 }
 

@@ -55,7 +55,7 @@ VT_DECLARE_REFERENCE(tokens_grad);
 static vt_status tokens_infer(vt_graph *g, vt_node *n)
 {
     const vt_tensor *x = n->in[0], *pos = n->in[3];
-    VT_EXPECT(vt_is_real(g, x) && x->ndim == 3, "wants x [B, P, D]");
+    VT_EXPECT(vt_is_act(g, x) && x->ndim == 3, "wants x [B, P, D]");
     int64_t tokens = x->shape[1], d = x->shape[2];
     for (int t = 1; t <= 2; t++) {
         const vt_tensor *extra = n->in[t];
@@ -67,7 +67,7 @@ static vt_status tokens_infer(vt_graph *g, vt_node *n)
     int64_t shape[] = {x->shape[0], tokens, d};
     VT_EXPECT(vt_is_real(g, pos) && pos->ndim == 3 && pos->shape[0] == 1 && pos->shape[1] == tokens &&
                   pos->shape[2] == d, "the position embedding is not [1, %lld, %lld]", (long long)tokens, (long long)d);
-    return vt_node_output(g, n, 0, g->real, 3, shape);
+    return vt_node_output(g, n, 0, g->precision.stream, 3, shape);
 }
 
 static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
@@ -76,7 +76,7 @@ static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
     const vt_tensor *dy = n->in[0];
     int64_t d = dy->shape[2], extra = a->cls + a->dist;
     int64_t dx[] = {dy->shape[0], dy->shape[1] - extra, d}, one[] = {1, 1, d}, dpos[] = {1, dy->shape[1], d};
-    vt_status st = vt_node_output(g, n, 0, g->real, 3, dx);
+    vt_status st = vt_node_output(g, n, 0, g->precision.act, 3, dx);
     if (st == VT_OK && a->cls) st = vt_node_output(g, n, 1, g->real, 3, one);
     if (st == VT_OK && a->dist) st = vt_node_output(g, n, 2, g->real, 3, one);
     if (st == VT_OK) st = vt_node_output(g, n, 3, g->real, 3, dpos);

@@ -44,11 +44,12 @@ vt_status vt_graph_flops(const vt_graph *g, double *flops, double *recomputed)
 }
 
 /* The forward pass costs the same with and without dropout, so the evaluation graph tells it. */
-static vt_status forward_flops(double *flops, const vt_model_config *model, vt_store *params, int batch)
+static vt_status forward_flops(double *flops, const vt_model_config *model, vt_store *params, int batch,
+                               vt_precision precision)
 {
     vt_eval eval;
     double none;
-    vt_status st = vt_eval_build(&eval, model, params, VT_U8, batch);
+    vt_status st = vt_eval_build(&eval, model, params, VT_U8, batch, precision);
     if (st) return st;
     st = vt_graph_flops(eval.graph, flops, &none);
     vt_eval_close(&eval);
@@ -185,9 +186,10 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     VT_TRY(vt_model_declare(&params, model));
     VT_TRY(vt_stores_create(&stores, &params));
     VT_TRY(vt_trainer_config(&config, model, &planned));
+    config.precision = device->precision;
     VT_TRY(vt_step_build(&step, &config, &stores, 0));
     VT_TRY(vt_graph_flops(step.graph, &l->flops_step, &l->flops_recomputed));
-    VT_TRY(forward_flops(&l->flops_forward, model, &params, o->batch_size));
+    VT_TRY(forward_flops(&l->flops_forward, model, &params, o->batch_size, device->precision));
     VT_TRY(split_workspace(l, step.graph));
     l->flops_forward *= o->micro_batches;
     l->flops_step *= repeats;

@@ -76,7 +76,7 @@ static vt_status open_predictor(predictor *p)
     snprintf(line, sizeof line, "device: %s (%s, %d threads)", p->model->device->backend->name, p->model->device->path,
              vt_pool_threads(p->model->device->pool));
     j->say(j->arg, line);
-    st = vt_eval_build(&p->eval, c, &p->model->params, VT_U8, p->batch);
+    st = vt_eval_build(&p->eval, c, &p->model->params, VT_U8, p->batch, p->model->device->precision);
     return st ? st : vt_eval_open(&p->eval, &p->model->workspace);
 }
 

@@ -188,7 +188,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     const vt_recipe *c = &r->settings->recipe;
     vt_train_options o = vt_recipe_train_options(c, r->loading.sampler.micros);
     int batch = o.batch_size < 64 ? o.batch_size : 64;
-    VT_TRY(vt_device_flags_open(&r->settings->device, &device));
+    VT_TRY(vt_device_flags_open(&r->settings->device, "bf16", &device));
     device.seed = (uint64_t)c->seed;
     VT_TRY(vt_model_create(&r->model, &r->config, &device));
     if (r->console.out)
@@ -203,9 +203,10 @@ vt_status vt_run_open_model(vt_run_parts *r)
     } else {
         r->progress = (vt_progress){.best_acc1 = -1};
     }
-    VT_TRY(vt_eval_build(&r->raw, &r->config, &r->model->params, VT_U8, batch));
+    VT_TRY(vt_eval_build(&r->raw, &r->config, &r->model->params, VT_U8, batch, r->model->device->precision));
     VT_TRY(vt_eval_open(&r->raw, &r->model->workspace));
-    if (o.ema) VT_TRY(vt_eval_build(&r->ema, &r->config, &r->trainer->stores.ema, VT_U8, batch));
+    if (o.ema) VT_TRY(vt_eval_build(&r->ema, &r->config, &r->trainer->stores.ema, VT_U8, batch,
+                                     r->model->device->precision));
     if (o.ema) VT_TRY(vt_eval_open(&r->ema, &r->model->workspace));
 fail:
     return st;

@@ -24,25 +24,25 @@ typedef struct check {
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
 
-/* Puts value v as element e of an array of this dtype on the device. */
-static void put(vt_device *d, void *data, vt_dtype dtype, int64_t e, double v)
+/* Puts value v as element e of a host array of this dtype. */
+static void put(void *data, vt_dtype dtype, int64_t e, double v)
 {
-    float f = (float)v;
-    int32_t i = (int32_t)floor(dtype == VT_I32 ? v : 0);
-    uint8_t u = (uint8_t)(dtype == VT_U8 ? v : 0);
-    const void *from = dtype == VT_F64 ? (const void *)&v : dtype == VT_F32 ? (const void *)&f
-                     : dtype == VT_I32 ? (const void *)&i : (const void *)&u;
-    size_t bytes = vt_dtype_bytes(dtype);
-    d->backend->write(d, (char *)data + (size_t)e * bytes, from, bytes);
+    switch (dtype) {
+    case VT_F64: ((double *)data)[e] = v; break;
+    case VT_F32: ((float *)data)[e] = (float)v; break;
+    case VT_I32: ((int32_t *)data)[e] = (int32_t)floor(v); break;
+    default: ((uint8_t *)data)[e] = (uint8_t)v; break;
+    }
 }
 
-static double get(vt_device *d, const void *data, vt_dtype dtype, int64_t e)
+static double get(const void *data, vt_dtype dtype, int64_t e)
 {
-    double v = 0;
-    float f = 0;
-    size_t bytes = vt_dtype_bytes(dtype);
-    d->backend->read(d, (const char *)data + (size_t)e * bytes, dtype == VT_F64 ? (void *)&v : (void *)&f, bytes);
-    return dtype == VT_F64 ? v : f;
+    union { uint32_t bits; float f; } half;
+    switch (dtype) {
+    case VT_F64: return ((const double *)data)[e];
+    case VT_F32: return ((const float *)data)[e];
+    default: half.bits = (uint32_t)((const uint16_t *)data)[e] << 16; return half.f;
+    }
 }
 
 static void *entry_data(const side *s, int entry)
@@ -53,36 +53,40 @@ static void *entry_data(const side *s, int entry)
 
 static void poison(vt_device *d, void *data, size_t bytes)
 {
-    unsigned char nan[64]; /* a NaN in every dtype */
+    unsigned char nan[4096]; /* a NaN in every dtype */
     memset(nan, 0xff, sizeof nan);
     for (size_t at = 0; at < bytes; at += sizeof nan)
         d->backend->write(d, (char *)data + at, nan, bytes - at < sizeof nan ? bytes - at : sizeof nan);
 }
 
 /* The state before a run: the same numbers on either side, NaN where a body must write before it reads. */
-static void reset(side *s)
+static vt_status reset(side *s)
 {
     poison(s->device, s->workspace.data, s->workspace.bytes);
     poison(s->device, s->workspace.scratch, s->workspace.scratch_bytes);
     for (int i = 0; i < s->c.store.count; i++) {
         const vt_entry *e = &s->c.store.entries[i];
+        size_t bytes = (size_t)e->count * vt_dtype_bytes(s->c.store.dtype);
+        void *values = vt_alloc_raw(bytes);
+        if (!values) return vt_fail_memory("case");
         for (int64_t k = 0; k < e->count; k++)
-            put(s->device, entry_data(s, i), s->c.store.dtype, k,
-                vt_case_value(s->seed, e->name, k, s->c.low[i], s->c.high[i]));
+            put(values, s->c.store.dtype, k, vt_case_value(s->seed, e->name, k, s->c.low[i], s->c.high[i]));
+        s->device->backend->write(s->device, entry_data(s, i), values, bytes);
+        vt_free(values);
     }
     for (int i = 0; i < s->c.n_inputs; i++) {
         const vt_case_input *in = &s->c.inputs[i];
         int64_t n = vt_tensor_count(in->tensor);
         for (int64_t k = 0; k < n; k++)
-            put(s->device, s->inputs[i], in->tensor->dtype, k,
+            put(s->inputs[i], in->tensor->dtype, k,
                 in->values ? in->values[k] : vt_case_value(s->seed, in->tensor->name, k, in->low, in->high));
     }
+    return VT_OK;
 }
 
 static void close_side(side *s)
 {
-    for (int i = 0; i < s->c.n_inputs; i++)
-        if (s->inputs[i]) s->device->backend->free(s->device, s->inputs[i]);
+    for (int i = 0; i < s->c.n_inputs; i++) vt_free(s->inputs[i]);
     vt_exec_destroy(s->exec);
     if (s->device) vt_store_unbind(&s->c.store, s->device);
     vt_workspace_free(&s->workspace);
@@ -90,9 +94,10 @@ static void close_side(side *s)
     *s = (side){.device = s->device};
 }
 
-static vt_status open_side(side *s, const vt_case *which, vt_dtype real, uint64_t seed, bool gradient)
+static vt_status open_side(side *s, const vt_case *which, vt_dtype real, vt_precision precision, uint64_t seed,
+                           bool gradient)
 {
-    vt_status st = vt_case_open(&s->c, which, real, gradient);
+    vt_status st = vt_case_open(&s->c, which, real, precision, gradient);
     if (st) return st;
     s->workspace.device = s->device;
     s->seed = seed;
@@ -102,7 +107,8 @@ static vt_status open_side(side *s, const vt_case *which, vt_dtype real, uint64_
     VT_TRY(vt_exec_create(&s->exec, s->c.g, &s->workspace));
     for (int i = 0; i < s->c.n_inputs; i++) {
         const vt_tensor *t = s->c.inputs[i].tensor;
-        VT_TRY(s->device->backend->alloc(s->device, vt_tensor_bytes(t), &s->inputs[i]));
+        s->inputs[i] = vt_alloc(vt_tensor_bytes(t));
+        if (!s->inputs[i]) VT_TRY(vt_fail_memory("case"));
         vt_exec_bind(s->exec, t->name, s->inputs[i]);
     }
     return VT_OK;
@@ -111,7 +117,7 @@ fail:
     return st;
 }
 
-/* ---- gradients against finite differences ---------------------------------------------------------------------- */
+/* ---- gradients against finite differences: on the CPU, whose memory is the host's ---------------------------------------------------------------------- */
 
 /* The sum of the seeded outputs' elements times the seeds; *size, where wanted: of their absolute values. */
 static double scalar(side *s, double *size)
@@ -121,8 +127,7 @@ static double scalar(side *s, double *size)
         const vt_tensor *t = s->c.seeds[i].of, *g = s->c.seeds[i].grad->producer->in[0]; /* what it is a copy of */
         int64_t n = vt_tensor_count(t);
         for (int64_t k = 0; k < n; k++) {
-            double term = get(s->device, vt_exec_data(s->exec, t), t->dtype, k) *
-                          get(s->device, vt_exec_data(s->exec, g), g->dtype, k);
+            double term = get(vt_exec_data(s->exec, t), t->dtype, k) * get(vt_exec_data(s->exec, g), g->dtype, k);
             sum += term;
             if (size) *size += fabs(term);
         }
@@ -139,15 +144,15 @@ enum { FD_ELEMENTS = 24 }; /* of each tensor, evenly spread */
 static vt_status difference(side *s, int entry, int64_t e, double *slope)
 {
     static const double at[] = {-2, -1, 1, 2}, weight[] = {1.0 / 12, -8.0 / 12, 8.0 / 12, -1.0 / 12};
-    double x = get(s->device, entry_data(s, entry), VT_F64, e);
+    double x = get(entry_data(s, entry), VT_F64, e);
     *slope = 0;
     for (int i = 0; i < 4; i++) {
-        put(s->device, entry_data(s, entry), VT_F64, e, x + at[i] * fd_step);
+        put(entry_data(s, entry), VT_F64, e, x + at[i] * fd_step);
         vt_status st = vt_exec_run(s->exec);
         if (st) return st;
         *slope += weight[i] * scalar(s, NULL) / fd_step;
     }
-    put(s->device, entry_data(s, entry), VT_F64, e, x);
+    put(entry_data(s, entry), VT_F64, e, x);
     return vt_exec_run(s->exec); /* gradients are those at x again */
 }
 
@@ -161,7 +166,7 @@ static vt_status check_gradient(check *c, int entry)
     if (st) return st;
     scalar(s, &size);
     for (int64_t k = 0; k < e->count; k++) {
-        double g = fabs(get(s->device, vt_exec_data(s->exec, grad), VT_F64, k));
+        double g = fabs(get(vt_exec_data(s->exec, grad), VT_F64, k));
         if (!(g <= most)) most = g;
     }
     int64_t stride = e->count / FD_ELEMENTS + 1;
@@ -169,7 +174,7 @@ static vt_status check_gradient(check *c, int entry)
         double g, slope;
         st = difference(s, entry, k, &slope);
         if (st) return st;
-        g = get(s->device, vt_exec_data(s->exec, grad), VT_F64, k);
+        g = get(vt_exec_data(s->exec, grad), VT_F64, k);
         double error = fabs(g - slope) / (fd_tolerance * (size + most + fd_tolerance));
         if (error > c->result->gradient) c->result->gradient = error;
         char shape[96];
@@ -182,27 +187,32 @@ static vt_status check_gradient(check *c, int entry)
 
 /* ---- the device against the specification ---------------------------------------------------------------------- */
 
-/* Relative L2 error of a whole tensor. A sum of K fp32 products in random order errs by about sqrt(K) * 6e-8 of its
+/* Relative L2 error of a whole tensor. fp32: a sum of K products in random order errs by about sqrt(K) * 6e-8 of its
  * terms, in plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm
- * costs a digit at most on these cases. Where the truth is near zero the terms' size, not theirs, sets the scale:
- * hence the floor. */
-static const double device_tolerance = 1e-5, device_floor = 1e-6;
-
-static void add_digest(check *c, const void *data, size_t bytes)
+ * costs a digit at most on these cases. bf16: inputs are bf16 numbers, so what errs is the rounding of intermediate
+ * tensors and of the output, at most 2^-9 = 2e-3 each; three of them in a row are within 6e-3. Where the truth is near
+ * zero the terms' size, not theirs, sets the scale: hence the floor. */
+static double tolerance(const check *c)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte;
-        c->dev.device->backend->read(c->dev.device, (const char *)data + i, &byte, 1);
-        c->result->digest = (c->result->digest ^ byte) * 0x100000001B3ull;
-    }
+    return c->dev.c.g->precision.act == VT_BF16 ? 6e-3 : 1e-5;
+}
+static const double device_floor = 1e-6;
+
+static void add_digest(check *c, const unsigned char *data, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) c->result->digest = (c->result->digest ^ data[i]) * 0x100000001B3ull;
 }
 
+/* spec: host memory; dev: the device's copy of it. */
 static vt_status compare(check *c, const char *what, const vt_tensor *t, const void *spec, const void *dev)
 {
     double error = 0, size = 0, worst = -1, a = 0, b = 0;
     int64_t n = vt_tensor_count(t), where = 0;
+    unsigned char *made = vt_alloc_raw(vt_tensor_bytes(t));
+    if (!made) return vt_fail_memory("case");
+    c->dev.device->backend->read(c->dev.device, dev, made, vt_tensor_bytes(t));
     for (int64_t k = 0; k < n; k++) {
-        double x = get(c->spec.device, spec, VT_F64, k), y = get(c->dev.device, dev, VT_F32, k), d = fabs(x - y);
+        double x = get(spec, VT_F64, k), y = get(made, t->dtype, k), d = fabs(x - y);
         if (x == y) d = 0; /* infinite both */
         error += d * d;
         size += d == 0 && isinf(x) ? 0 : x * x;
@@ -213,9 +223,10 @@ static vt_status compare(check *c, const char *what, const vt_tensor *t, const v
             b = y;
         }
     }
-    double share = sqrt(error) / (device_tolerance * sqrt(size) + device_floor * device_tolerance * sqrt((double)n));
+    double allowed = tolerance(c), share = sqrt(error) / (allowed * sqrt(size) + device_floor * allowed * sqrt((double)n));
     if (!(share <= c->result->device)) c->result->device = share;
-    add_digest(c, dev, (size_t)n * sizeof(float));
+    add_digest(c, made, vt_tensor_bytes(t));
+    vt_free(made);
     char shape[96];
     if (share <= 1) return VT_OK;
     return vt_fail(VT_FAILED, "%s %s %s: relative error %.3g; worst at element %lld: %.9g, should be %.9g", what,
@@ -226,8 +237,8 @@ static vt_status compare(check *c, const char *what, const vt_tensor *t, const v
 static vt_status compare_sides(check *c)
 {
     side *s = &c->spec, *d = &c->dev;
-    vt_status st = VT_OK;
-    reset(s);
+    vt_status st;
+    VT_TRY(reset(s));
     VT_TRY(vt_exec_run(s->exec));
     for (int i = 0; i < s->c.n_out; i++) {
         const vt_tensor *a = s->c.out[i], *b = d->c.out[i];
@@ -246,16 +257,18 @@ fail:
 /* ---- all of it ------------------------------------------------------------------------------------------------- */
 
 /* The device's graph, with its gradient or, as in evaluation, without: other epilogues, other tensors overwritten. */
-static vt_status run_device(check *c, const vt_case *which, uint64_t seed, bool gradient)
+static vt_status run_device(check *c, const vt_case *which, vt_precision precision, uint64_t seed, bool gradient)
 {
     uint64_t before = c->result->digest, first = 0;
-    vt_status st = open_side(&c->dev, which, VT_F32, seed, gradient);
+    vt_status st = open_side(&c->dev, which, VT_F32, precision, seed, gradient);
     if (st) return st;
+    vt_device *d = c->dev.device;
     for (int again = 0; again < 2; again++) {
         first = c->result->digest;
         c->result->digest = before;
-        reset(&c->dev);
+        VT_TRY(reset(&c->dev));
         VT_TRY(vt_exec_run(c->dev.exec));
+        if (d->backend->finish) VT_TRY(d->backend->finish(d));
         VT_TRY(compare_sides(c));
     }
     if (first != c->result->digest) st = vt_fail(VT_FAILED, "a second run made other bits");
@@ -266,13 +279,15 @@ fail:
 
 static vt_status run_case(check *c, const vt_case *which, uint64_t seed)
 {
-    vt_status st = open_side(&c->spec, which, VT_F64, seed, true);
+    static const vt_precision spec = {VT_F64, VT_F64};
+    vt_precision precision = c->dev.device->precision;
+    vt_status st = open_side(&c->spec, which, VT_F64, spec, seed, true);
     if (st) return st;
-    reset(&c->spec);
+    VT_TRY(reset(&c->spec));
     for (int i = 0; i < c->spec.c.store.count && !which->large; i++)
         if (c->spec.c.grad[i]) VT_TRY(check_gradient(c, i));
-    VT_TRY(run_device(c, which, seed, true));
-    VT_TRY(run_device(c, which, seed, false));
+    VT_TRY(run_device(c, which, precision, seed, true));
+    VT_TRY(run_device(c, which, precision, seed, false));
 fail:
     close_side(&c->spec);
     return st;
@@ -281,7 +296,7 @@ fail:
 vt_status vt_selftest(const vt_device_options *device, const char *filter, uint64_t seed, vt_selftest_report report,
                       void *arg)
 {
-    static const vt_device_options specification = {"cpu", "reference", 1};
+    static const vt_device_options specification = {.name = "cpu", .cpu = "reference", .threads = 1};
     int ran = 0, failed = 0;
     check c = {0};
     vt_status st = vt_device_open(&c.spec.device, &specification);

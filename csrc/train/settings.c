@@ -71,11 +71,13 @@ const vt_option vt_data_flags_table[] = {
 
 #define DEVICE(member) VT_FIELD(vt_device_flags, member), .group = "Device"
 const vt_option vt_device_flags_table[] = {
-    {.name = "device", .kind = VT_OPT_CHOICE, DEVICE(device), .choices = "cpu|cuda", .fallback = "cpu",
-     .help = "where it runs"},
+    {.name = "device", .kind = VT_OPT_CHOICE, DEVICE(device), .choices = "auto|cpu|cuda", .fallback = "auto",
+     .help = "where it runs; auto: CUDA where this build has it and a device answers, else the CPU"},
     {.name = "precision", .aliases = "amp-dtype", .kind = VT_OPT_CHOICE, DEVICE(precision),
      .choices = "default|fp32|bf16|tf32",
-     .fallback = "default", .help = "fp32 on the CPU, the only one there"},
+     .fallback = "default", .help = "fp32 on the CPU, the only one there; CUDA trains in bf16 by default"},
+    {.name = "residual", .kind = VT_OPT_CHOICE, DEVICE(residual), .choices = "default|fp32|bf16",
+     .fallback = "default", .help = "the residual stream's dtype beside --precision bf16; fp32 by default"},
     {.name = "cpu", .kind = VT_OPT_STRING, DEVICE(cpu), .fallback = "auto", .argument = "PATH",
      .help = "the CPU's code path: auto, avx512, avx2, plain or reference"},
     {.name = "threads", .kind = VT_OPT_INT, DEVICE(threads), .min = 0, .max = 256, .fallback = "0",
@@ -134,12 +136,26 @@ vt_status vt_image_flags_apply(const vt_image_flags *f, vt_model_config *c)
     return st ? st : channel_list("std", &f->std, c->in_chans, c->std);
 }
 
-vt_status vt_device_flags_open(const vt_device_flags *f, vt_model_options *o)
+/* "auto": the best backend that answers; the CPU always does. */
+static const vt_backend *find_backend(const char *name)
 {
-    if (f->device == 1)
-        return vt_fail(VT_INVALID, "--device cuda: this build has no CUDA backend; use --device cpu");
-    if (f->precision > VT_PRECISION_FP32)
-        return vt_fail(VT_INVALID, "--precision: the CPU computes in fp32 alone; leave the flag away");
-    *o = (vt_model_options){.device = "cpu", .cpu = f->cpu, .threads = f->threads};
+    const vt_backend *const *b = vt_backends;
+    while (*b && (strcmp(name, "auto") == 0 ? (*b)->answers() != VT_OK : strcmp(name, (*b)->name) != 0)) b++;
+    return *b;
+}
+
+vt_status vt_device_flags_open(const vt_device_flags *f, const char *cuda_precision, vt_model_options *o)
+{
+    static const char *const names[] = {"auto", "cpu", "cuda"}, *const precisions[] = {NULL, "fp32", "bf16", "tf32"};
+    static const char *const residuals[] = {NULL, "fp32", "bf16"};
+    const vt_backend *b = find_backend(names[f->device]);
+    if (!b)
+        return vt_fail(VT_INVALID, "--device %s: this build has no CUDA backend; use --device cpu", names[f->device]);
+    vt_status st = b->answers();
+    if (st) return st;
+    bool cuda = strcmp(b->name, "cuda") == 0;
+    *o = (vt_model_options){.device = b->name, .cpu = f->cpu, .threads = f->threads,
+                            .precision = f->precision ? precisions[f->precision] : cuda ? cuda_precision : NULL,
+                            .residual = residuals[f->residual]};
     return VT_OK;
 }

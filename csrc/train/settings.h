@@ -53,17 +53,16 @@ extern const vt_option vt_data_flags_table[];
 
 /* --- device --- */
 
-enum { VT_PRECISION_DEFAULT, VT_PRECISION_FP32, VT_PRECISION_BF16, VT_PRECISION_TF32 };
 typedef struct vt_device_flags {
-    int device;                /* index in "cpu|cuda"; cpu by default */
-    int precision;
+    int device;                /* index in "auto|cpu|cuda" */
+    int precision, residual;   /* indices in "default|fp32|bf16|tf32" and "default|fp32|bf16" */
     const char *cpu;
     int threads;
 } vt_device_flags;
 extern const vt_option vt_device_flags_table[];
 
-/* Opens what the flags ask for and says on stderr which it is. */
-vt_status vt_device_flags_open(const vt_device_flags *flags, vt_model_options *options);
+/* What the flags ask for; cuda_precision: on CUDA where --precision was not given. */
+vt_status vt_device_flags_open(const vt_device_flags *flags, const char *cuda_precision, vt_model_options *options);
 
 /* --- the recipe and the run --- */
 

@@ -1,3 +1,4 @@
+#include "models/model.h"
 #include "train/show_batch.h"
 
 #include <stdio.h>
@@ -41,7 +42,8 @@ static vt_status open_run(show *s)
     s->parts = (vt_run_parts){.options = &s->options, .settings = &s->settings};
     VT_TRY(vt_run_resume(&s->parts));
     VT_TRY(vt_run_open_data(&s->parts));
-    st = vt_device_open(&s->device, &(vt_device_options){j->device.device, j->device.cpu, j->device.threads});
+    vt_device_options device = vt_model_device(&j->device);
+    st = vt_device_open(&s->device, &device);
 fail:
     return st;
 }

@@ -48,6 +48,7 @@ typedef struct build {
     vt_step *step;
     vt_tensor *step_number;
     int lanes;
+    vt_tensor **low;    /* what GEMMs read, shared by the micro-batches */
 } build;
 
 static vt_tensor *batch_input(build *b, const char *name, const char *suffix, vt_dtype dtype, int ndim, int64_t *shape)
@@ -71,7 +72,7 @@ static vt_tensor *forward(build *b, int micro)
     const char *suffix = b->c->micro_count > 1 ? vt_graph_name(b->g, ".%d", micro) : "";
     int64_t image[] = {0, m->img_height, m->img_width, m->in_chans}, target[] = {0, m->classes}, one[] = {0};
     vt_builder nn = {.g = b->g, .params = b->stores->params, .train = b->c->train, .masks = b->c->masks,
-                     .suffix = suffix, .batch = b->c->micro_batch};
+                     .suffix = suffix, .batch = b->c->micro_batch, .low = b->low};
     vt_tensor *images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
     nn.random = (vt_random){b->step_number, batch_input(b, "slots", suffix, VT_I32, 1, one), b->c->seed};
     b->step->heads = vt_model_build(&nn, m, images);
@@ -87,6 +88,9 @@ static vt_tensor *forward(build *b, int micro)
 static void want_grads(build *b)
 {
     for (int i = 0; i < b->stores->params->count; i++) vt_graph_stored(b->g, b->stores->params, i, true);
+    vt_builder nn = {.g = b->g, .params = b->stores->params, .train = true};
+    vt_nn_cast_weights(&nn);
+    b->low = nn.low;
 }
 
 static void add_into(build *b, vt_tensor **sum, vt_tensor **more)
@@ -192,6 +196,7 @@ vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *
     *step = (vt_step){0};
     vt_status st = vt_graph_create(&step->graph, stores->params->dtype);
     if (st) return st;
+    step->graph->precision = config->precision;
     build b = {.g = step->graph, .c = config, .stores = stores, .step = step};
     b.lanes = vt_step_lanes(config->micro_count, config->lanes);
     b.step_number = vt_graph_input(b.g, "step", VT_I32, 1, (int64_t[]){1});

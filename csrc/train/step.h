@@ -27,6 +27,7 @@ typedef struct vt_step_config {
     bool ema;
     vt_adamw_attrs adamw;
     uint64_t seed;
+    vt_precision precision;
 } vt_step_config;
 
 /* What a training run keeps between steps. The moments and the EMA have the parameters' entries. */

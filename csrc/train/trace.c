@@ -239,7 +239,8 @@ static vt_step_config step_config(const trace *t, bool update)
     return (vt_step_config){.model = t->model->config, .micro_batch = (int)t->batch.size, .micro_count = 1, .lanes = 1,
                             .image_dtype = VT_F32, .targets = t->batch.targets ? VT_TARGETS_SOFT : VT_TARGETS_LABELS,
                             .train = o->train, .masks = true, .update = update, .ema = update && o->ema_decay >= 0,
-                            .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}};
+                            .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+                            .precision = t->model->device->precision};
 }
 
 /* Without targets there is a forward pass alone. */
@@ -252,10 +253,12 @@ static vt_status trace_forward(trace *t)
     int64_t shape[] = {t->batch.size, c->img_height, c->img_width, c->in_chans};
     vt_status st;
     VT_TRY(vt_graph_create(&g, VT_F32));
+    g->precision = t->model->device->precision;
     vt_builder b = {.g = g, .params = &t->model->params, .train = t->o->train, .masks = true, .suffix = "",
                     .batch = t->batch.size};
     b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
                            vt_graph_input(g, "slots", VT_I32, 1, &t->batch.size), 0};
+    vt_nn_cast_weights(&b);
     vt_heads heads = vt_model_build(&b, c, vt_graph_input(g, "images", VT_F32, 4, shape));
     VT_TRY(vt_graph_status(g));
     heads.logits->keep = true;

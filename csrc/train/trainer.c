@@ -41,6 +41,7 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     t->model = model;
     t->options = *o;
     VT_TRY(vt_trainer_config(&t->config, &model->config, o));
+    t->config.precision = model->device->precision;
     VT_TRY(vt_stores_create(&t->stores, &model->params));
     VT_TRY(vt_step_build(&t->step, &t->config, &t->stores, 0));
     VT_TRY(vt_stores_bind(&t->stores, model->device, o->ema));

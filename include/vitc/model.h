@@ -50,10 +50,12 @@ vt_status vt_model_find(vt_model_config *config, const char *name);
 void vt_model_normalisation(vt_model_config *config);
 
 typedef struct vt_model_options {
-    const char *device;         /* "cpu" (the default) */
+    const char *device;         /* "cpu" (the default), "cuda" where the build has it */
     const char *cpu;            /* "auto", "avx512", "avx2", "plain", "reference" */
     int threads;                /* 0: OMP_NUM_THREADS, else the processors there are */
     uint64_t seed;              /* of the initial weights */
+    const char *precision;      /* "fp32" (the default, and all that the CPU has), "bf16", "tf32" */
+    const char *residual;       /* of the residual stream with bf16: "fp32" (the default), "bf16" */
 } vt_model_options;
 
 typedef struct vt_model vt_model;

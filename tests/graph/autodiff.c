@@ -86,7 +86,7 @@ TEST(several_readers)
     CHECK_OK(vt_graph_plan(g));
     vt_device *device;
     vt_exec *exec;
-    CHECK_OK(vt_device_open(&device, &(vt_device_options){"cpu", "auto", 1}));
+    CHECK_OK(vt_device_open(&device, &(vt_device_options){.name = "cpu", .cpu = "auto", .threads = 1}));
     vt_workspace workspace = {.device = device};
     CHECK_OK(vt_store_bind(&params, device));
     CHECK_OK(vt_exec_create(&exec, g, &workspace));

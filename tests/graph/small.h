@@ -149,7 +149,7 @@ static vt_status small_open(small *s, vt_dtype real, const small_options *o, con
 {
     vt_status st = small_build(s, real, o);
     if (st == VT_OK && o->apart) small_plan_apart(s->g);
-    if (st == VT_OK) st = vt_device_open(&s->device, &(vt_device_options){"cpu", path, 1});
+    if (st == VT_OK) st = vt_device_open(&s->device, &(vt_device_options){.name = "cpu", .cpu = path, .threads = 1});
     s->workspace.device = s->device;
     if (st == VT_OK) st = vt_store_bind(&s->params, s->device);
     if (st == VT_OK) st = vt_exec_create(&s->exec, s->g, &s->workspace);

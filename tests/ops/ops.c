@@ -28,7 +28,7 @@ static void note(void *arg, const vt_selftest_result *r)
 static bool can_open(const char *path)
 {
     vt_device *device;
-    vt_device_options o = {"cpu", path, 1};
+    vt_device_options o = {.name = "cpu", .cpu = path, .threads = 1};
     if (vt_device_open(&device, &o)) return false;
     vt_device_close(device);
     return true;
@@ -41,7 +41,7 @@ TEST(every_path)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         if (!can_open(paths[i])) continue;
         record one = {.path = paths[i]}, three = {.path = paths[i]};
-        vt_device_options o = {"cpu", paths[i], 1};
+        vt_device_options o = {.name = "cpu", .cpu = paths[i], .threads = 1};
         CHECK_OK(vt_selftest(&o, NULL, seed, note, &one));
         o.threads = 3;
         CHECK_OK(vt_selftest(&o, NULL, seed, note, &three));
@@ -61,7 +61,7 @@ TEST(every_op)
     for (int i = 0; i < vt_case_count; i++) {
         vt_case_graph c;
         bool itself = false;
-        CHECK_OK(vt_case_open(&c, &vt_cases[i], VT_F32, true));
+        CHECK_OK(vt_case_open(&c, &vt_cases[i], VT_F32, (vt_precision){VT_F32, VT_F32}, true));
         for (int k = 0; c.g && k < c.g->n_nodes; k++) {
             seen[vt_op_index(c.g->nodes[k]->op)] = true;
             itself |= strcmp(c.g->nodes[k]->op->name, vt_cases[i].op) == 0;
@@ -83,7 +83,7 @@ TEST(memory_running_out)
         long n = 0;
         do {
             vt_alloc_fail_at(++n, 0);
-            st = vt_case_open(&c, &vt_cases[i], VT_F32, true);
+            st = vt_case_open(&c, &vt_cases[i], VT_F32, (vt_precision){VT_F32, VT_F32}, true);
             vt_alloc_fail_at(0, 0);
             CHECK_MSG(st == VT_OK || st == VT_NO_MEMORY, "%s (%s), allocation %ld: %s", vt_cases[i].op,
                       vt_cases[i].name, n, vt_error());
@@ -98,7 +98,7 @@ TEST(memory_running_out)
 TEST(an_unknown_op)
 {
     record none = {.path = "reference"};
-    vt_device_options o = {"cpu", "reference", 1};
+    vt_device_options o = {.name = "cpu", .cpu = "reference", .threads = 1};
     CHECK_FAILS(vt_selftest(&o, "no_such_op", 1, note, &none), VT_INVALID, "no_such_op");
     CHECK_EQ(none.count, 0);
 }

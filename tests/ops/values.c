@@ -29,7 +29,7 @@ static void open_lab(lab *l)
 {
     memset(l, 0, sizeof *l);
     CHECK_OK(vt_graph_create(&l->g, VT_F64));
-    CHECK_OK(vt_device_open(&l->device, &(vt_device_options){"cpu", "reference", 1}));
+    CHECK_OK(vt_device_open(&l->device, &(vt_device_options){.name = "cpu", .cpu = "reference", .threads = 1}));
     l->workspace.device = l->device;
 }
 

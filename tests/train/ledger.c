@@ -15,7 +15,7 @@ static vt_model_config tiny(void)
 static vt_device *open_device(void)
 {
     vt_device *d = NULL;
-    CHECK_OK(vt_device_open(&d, &(vt_device_options){"cpu", "auto", 2}));
+    CHECK_OK(vt_device_open(&d, &(vt_device_options){.name = "cpu", .cpu = "auto", .threads = 2}));
     return d;
 }
 
