@@ -43,6 +43,7 @@ endfunction()
 # csrc/cpu/*.c holds the backend itself; csrc/cpu/fast/*.c the fast bodies, once for each instruction set.
 function(vitc_cpu_backend)
   file(GLOB backend CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/csrc/cpu/*.c)
+  list(REMOVE_ITEM backend ${PROJECT_SOURCE_DIR}/csrc/cpu/backends.c) # the whole library's
   file(GLOB fast CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/csrc/cpu/fast/*.c)
   add_library(vitc_cpu OBJECT ${backend})
   vitc_flags(vitc_cpu)

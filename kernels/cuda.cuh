@@ -20,26 +20,33 @@ extern "C" {
 typedef struct vt_cuda_op {
     vt_body body;
     size_t (*scratch)(const vt_device *device, const vt_node *n); /* bytes of r->scratch; NULL: none */
+    vt_status (*prepare)(vt_device *device, const vt_node *n);    /* before the first run; NULL: nothing to do */
 } vt_cuda_op;
 
 #define VT_CUDA_OP(op) extern "C" const vt_cuda_op vt_cuda_op_##op
 
-struct vt_gemm_cache;
 
 typedef struct vt_cuda {
     int ordinal, arch, sms;          /* arch: 90 for compute capability 9.0 */
     size_t smem_block;               /* most shared memory a block can have, bytes */
     cudaStream_t stream, copies;     /* kernels; uploads of step inputs */
+    cudaEvent_t copied, used[VT_RING]; /* the last uploads are there; the last run of a slot is done */
     cublasLtHandle_t blas;
-    cublasComputeType_t compute;     /* of fp32 GEMMs: plain or tf32 */
-    struct vt_gemm_cache *gemms;
-    vt_status status;                /* of the first failure since `finish`; its message is the thread's */
+    bool tf32;                       /* of fp32 GEMMs */
+    struct gemm_choice *gemms;       /* gemm.cu: the algorithm of each shape met so far */
+    int n_gemms, cap_gemms;
+    vt_status status;                /* of the first failure since `finish` */
     char failure[256];
 } vt_cuda;
 
 static inline vt_cuda *vt_cuda_of(const vt_run *r)
 {
     return (vt_cuda *)r->state;
+}
+
+static inline vt_cuda *vt_cuda_of(const vt_device *d)
+{
+    return (vt_cuda *)d->state;
 }
 
 /* Keeps the run's first failure: `call` is the function that failed, the op comes from the run. */

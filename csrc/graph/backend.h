@@ -36,9 +36,10 @@ typedef struct vt_backend {
     vt_body (*body)(const vt_device *device, const vt_node *n);       /* never NULL */
     size_t (*scratch)(const vt_device *device, const vt_node *n);     /* bytes that body wants */
 
-    /* Where bodies only queue work (all NULL on the CPU). A run's inputs lie in one of VT_RING slots of device memory:
+    /* Where bodies only queue work (all NULL on the CPU). prepare: what a node needs before its first run. A run's inputs lie in one of VT_RING slots of device memory:
      * begin queues their copies, after the run that used the slot last; run queues the recorded bodies behind them.
      * Host memory that was pinned is read until vt_backend.finish, or until the slot's next begin. */
+    vt_status (*prepare)(vt_device *device, const vt_node *n);
     vt_status (*begin)(vt_device *device, int slot, const vt_upload *uploads, int n);
     vt_status (*record)(vt_device *device, void (*bodies)(void *arg), void *arg, void **recording);
     vt_status (*run)(vt_device *device, int slot, void *recording);

@@ -135,7 +135,10 @@ vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspac
     VT_TRY(reserve(d, &workspace->data, &workspace->bytes, graph->workspace_bytes));
     VT_TRY(reserve(d, &workspace->scratch, &workspace->scratch_bytes, vt_exec_scratch_bytes(graph, d)));
     if (d->backend->begin) VT_TRY(make_ring(e));
-    for (int i = 0; i < graph->n_nodes; i++) e->bodies[i] = d->backend->body(d, graph->nodes[i]);
+    for (int i = 0; i < graph->n_nodes; i++) {
+        e->bodies[i] = d->backend->body(d, graph->nodes[i]);
+        if (d->backend->prepare) VT_TRY(d->backend->prepare(d, graph->nodes[i]));
+    }
     *exec = e;
     return VT_OK;
 fail:
