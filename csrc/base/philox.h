@@ -63,10 +63,16 @@ VT_HD uint64_t vt_mix_key(uint64_t seed, uint64_t hash)
     return z ^ (z >> 31);
 }
 
-/* The graph's draw for one element of one sample: element `e` of slot `slot` at `step`. */
+/* The graph's draws for elements 4 * quad .. 4 * quad + 3 of one sample, that of slot `slot` at `step`. */
+VT_HD vt_philox vt_graph_draw(uint64_t key, uint32_t step, uint32_t slot, uint32_t quad)
+{
+    return vt_philox_4x32(key, quad, slot, step, 0xFFFFFFFFu);
+}
+
+/* For element `e` alone. */
 VT_HD float vt_graph_uniform(uint64_t key, uint32_t step, uint32_t slot, uint32_t e)
 {
-    return vt_uniform(vt_philox_4x32(key, e / 4, slot, step, 0xFFFFFFFFu).v[e % 4]);
+    return vt_uniform(vt_graph_draw(key, step, slot, e / 4).v[e % 4]);
 }
 
 /* A stream of draws under one data key. */
