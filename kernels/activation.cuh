@@ -1,5 +1,5 @@
-/* activation.cuh - activations of W values at once, fp32: of the op, and of linear's epilogues. The kind is the same for
- * the whole grid: one branch for W values. GELU is the one by erf; erff and tanhf are within 2 ulp. */
+/* activation.cuh - activations of W values at once, fp32: of the op, and of linear's epilogues. The kind is the same
+ * for the whole grid: one branch for W values. GELU is the one by erf; erff and tanhf are within 2 ulp. */
 #ifndef VT_ACTIVATION_CUH
 #define VT_ACTIVATION_CUH
 

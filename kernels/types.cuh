@@ -1,5 +1,5 @@
-/* types.cuh - bf16, and 16 bytes of elements at once. Kernels are templates over the activations' type T: bf16, or float
- * for --precision fp32 and tf32. */
+/* types.cuh - bf16, and 16 bytes of elements at once. Kernels are templates over the activations' type T: bf16, or
+ * float for --precision fp32 and tf32. */
 #ifndef VT_TYPES_CUH
 #define VT_TYPES_CUH
 
