@@ -217,24 +217,29 @@ static void build_bce(vt_case_graph *c, const vt_case *s)
     output(c, vt_bce(c->g, "loss", x, t));
 }
 
-/* dim: B, K, kind; value: temperature */
+/* dim: B, K, kind, whether the teacher cannot choose; value: temperature */
 static void build_distill(vt_case_graph *c, const vt_case *s)
 {
+    float low = s->dim[3] ? 3 : -3;
     vt_tensor *x = param(c, "student", 3, DIMS(s->dim[0], s->dim[1]));
-    vt_tensor *t = vt_case_feed(c, "teacher", c->g->real, -3, 3, DIMS(s->dim[0], s->dim[1]));
+    vt_tensor *t = vt_case_feed(c, "teacher", c->g->real, low, 3, DIMS(s->dim[0], s->dim[1]));
     output(c, vt_distill(c->g, "loss", x, t, (vt_distill_kind)s->dim[2], s->value));
 }
 
 /* ---- the end of a step ----------------------------------------------------------------------------------------- */
 
-/* dim: elements of three gradients */
+enum { MANY = 150 }; /* more tensors than a launch's parameters can name */
+
+/* dim: elements of three gradients, how many times each is given, less one */
 static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 {
     static const char *const names[] = {"g0", "g1", "g2"};
-    vt_tensor *grads[3];
+    vt_tensor *grads[3 * MANY];
+    int n = 3 * (s->dim[3] + 1);
     for (int i = 0; i < 3; i++)
         grads[i] = vt_case_feed(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
-    output(c, vt_grad_norm(c->g, "norm", grads, 3));
+    for (int i = 3; i < n; i++) grads[i] = grads[i - 3];
+    output(c, vt_grad_norm(c->g, "norm", grads, n));
 }
 
 /* value: one of the two values that are looked at; dim: the flag before */
@@ -249,35 +254,41 @@ static void build_guard(vt_case_graph *c, const vt_case *s)
 static const float control_clip[VT_CONTROL_COUNT] = {0.01f, 0.05f, 0.9f, 0.5f};
 static const float control_free[VT_CONTROL_COUNT] = {0.01f, 0.05f, 0.9996f, 0};
 
-/* dim: elements of two parameters, the flag, step; value 1: clipped */
+static vt_tensor *numbered(vt_case_graph *c, const char *name, int i, float centre, float spread, int64_t n)
+{
+    return stored(c, vt_graph_name(c->g, "%s%d", name, i), centre, spread, false, DIMS(n));
+}
+
+/* dim: elements of the first parameter and of the others, the flag, step, how many more than two; value 1: clipped */
 static void build_adamw(vt_case_graph *c, const vt_case *s)
 {
-    static const char *const names[][4] = {{"p0", "g0", "m0", "v0"}, {"p1", "g1", "m1", "v1"}};
     vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1));
     const float *block = s->value == 1 ? control_clip : control_free;
     vt_tensor *control = given(c, "control", VT_F32, block, DIMS(VT_CONTROL_COUNT));
-    vt_tensor *step = vt_case_feed(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[2];
-    vt_adamw_param params[2];
-    for (int i = 0; i < 2; i++) {
-        const char *const *name = names[i];
-        int64_t n = s->dim[i];
-        grads[i] = vt_case_feed(c, name[1], c->g->real, -1, 1, DIMS(n));
-        params[i] = (vt_adamw_param){stored(c, name[0], 0, 1, false, DIMS(n)), grads[i],
-                                     stored(c, name[2], 0, 0.5f, false, DIMS(n)),
-                                     stored(c, name[3], 0.5f, 0.5f, false, DIMS(n)), i == 0};
+    vt_tensor *step = vt_case_feed(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[MANY];
+    vt_adamw_param params[MANY];
+    int count = 2 + s->dim[4];
+    for (int i = 0; i < count; i++) {
+        int64_t n = s->dim[i > 0];
+        grads[i] = vt_case_feed(c, vt_graph_name(c->g, "g%d", i), c->g->real, -1, 1, DIMS(n));
+        params[i] = (vt_adamw_param){numbered(c, "p", i, 0, 1, n), grads[i], numbered(c, "m", i, 0, 0.5f, n),
+                                     numbered(c, "v", i, 0.5f, 0.5f, n), i % 2 == 0};
     }
     vt_adamw_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
-    vt_adamw(c->g, "adamw", &a, flag, control, step, vt_grad_norm(c->g, "norm", grads, 2), params, 2);
+    vt_adamw(c->g, "adamw", &a, flag, control, step, vt_grad_norm(c->g, "norm", grads, count), params, count);
 }
 
-/* dim: elements of two parameters, the flag */
+/* dim: elements of the first parameter and of the others, the flag, how many more than two */
 static void build_ema(vt_case_graph *c, const vt_case *s)
 {
-    vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1));
+    vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1)), *ema[MANY], *p[MANY];
     vt_tensor *control = given(c, "control", VT_F32, control_free, DIMS(VT_CONTROL_COUNT));
-    vt_tensor *ema[] = {stored(c, "e0", 0, 1, false, DIMS(s->dim[0])), stored(c, "e1", 0, 1, false, DIMS(s->dim[1]))};
-    vt_tensor *p[] = {stored(c, "p0", 0, 1, false, DIMS(s->dim[0])), stored(c, "p1", 0, 1, false, DIMS(s->dim[1]))};
-    vt_ema(c->g, "ema", flag, control, ema, p, 2);
+    int count = 2 + s->dim[3];
+    for (int i = 0; i < count; i++) {
+        ema[i] = numbered(c, "e", i, 0, 1, s->dim[i > 0]);
+        p[i] = numbered(c, "p", i, 0, 1, s->dim[i > 0]);
+    }
+    vt_ema(c->g, "ema", flag, control, ema, p, count);
 }
 
 /* ---- the list -------------------------------------------------------------------------------------------------- */
