@@ -30,6 +30,21 @@ activation_grad_kernel(vt_activation_kind kind, int64_t count,
 
 /* ---- launchers --------------------------------------------------------------------------------------------------- */
 
+void activation_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *x, void *y)
+{
+    int64_t count = vt_tensor_count(like);
+    VT_DISPATCH(like, launch(r, activation_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, kind, count,
+                             (const T *)x, (T *)y));
+}
+
+void activation_grad_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *dy,
+                           const void *x, void *dx)
+{
+    int64_t count = vt_tensor_count(like);
+    VT_DISPATCH(like, launch(r, activation_grad_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, kind, count,
+                             (const T *)dy, (const T *)x, (T *)dx));
+}
+
 static vt_activation_kind kind_of(const vt_run *r)
 {
     return ((const vt_activation_attrs *)r->node->attrs)->kind;
@@ -37,16 +52,12 @@ static vt_activation_kind kind_of(const vt_run *r)
 
 static void activation(const vt_run *r)
 {
-    int64_t count = vt_tensor_count(r->node->in[0]);
-    VT_DISPATCH(r->node->in[0], launch(r, activation_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, kind_of(r),
-                                       count, in<T>(r, 0), out<T>(r, 0)));
+    activation_queue(r, kind_of(r), r->node->in[0], r->in[0], r->out[0]);
 }
 
 static void activation_grad(const vt_run *r)
 {
-    int64_t count = vt_tensor_count(r->node->in[0]);
-    VT_DISPATCH(r->node->in[0], launch(r, activation_grad_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0,
-                                       kind_of(r), count, in<T>(r, 0), in<T>(r, 1), out<T>(r, 0)));
+    activation_grad_queue(r, kind_of(r), r->node->in[0], r->in[0], r->in[1], r->out[0]);
 }
 
 VT_CUDA_OP(activation) = {activation, NULL};

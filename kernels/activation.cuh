@@ -66,4 +66,9 @@ template <int W> VT_DEVICE floats<W> activate_grad(vt_activation_kind kind, floa
     return dy;
 }
 
+/* Queues y = f(x) and dx = dy * f'(x) over tensors like `like`, for an op whose epilogue they are. */
+void activation_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *x, void *y);
+void activation_grad_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *dy,
+                           const void *x, void *dx);
+
 #endif

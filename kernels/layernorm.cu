@@ -361,7 +361,7 @@ template <typename T, typename S> static void backward(const vt_run *r)
     launch(r, kernels[norm_items(p.d)], (unsigned)blocks, warps * WARP, smem_bytes<float>((size_t)warps * 2 * width), p,
            rows, in<T>(r, 0), in<S>(r, 1), in<S>(r, 2), in<float>(r, 3), in<float>(r, 4), in<float>(r, 5),
            in<float>(r, 6), out<S>(r, 0), out<T>(r, 3), partial);
-    partials_results sums = {{{out<float>(r, 1), 0, p.d}, {out<float>(r, 2), p.d, p.d}}};
+    partials_results sums = {{{out<float>(r, 1), NULL, 0, p.d}, {out<float>(r, 2), NULL, p.d, p.d}}};
     partials_sum(r, blocks, 2 * p.d, partial, sums);
 }
 

@@ -9,6 +9,7 @@ enum { PARTIALS_WARPS = 16, PARTIALS_RESULTS = 3 };
 
 typedef struct partials_result {
     float *to;              /* [count]; NULL: not wanted */
+    const float *plus;      /* [count]; added to the sums; NULL: nothing */
     int64_t first, count;   /* the columns it takes */
 } partials_result;
 
@@ -40,7 +41,7 @@ partials_kernel(int rows, int64_t columns,
     for (int k = 0; k < PARTIALS_RESULTS; k++) {
         const partials_result &result = results.of[k];
         int64_t to = column - result.first;
-        if (result.to && to >= 0 && to < result.count) result.to[to] = sum;
+        if (result.to && to >= 0 && to < result.count) result.to[to] = result.plus ? result.plus[to] + sum : sum;
     }
 }
 

@@ -51,19 +51,23 @@ static void *entry_data(const side *s, int entry)
     return (char *)store->data + (size_t)store->entries[entry].offset * vt_dtype_bytes(store->dtype);
 }
 
-static void poison(vt_device *d, void *data, size_t bytes)
+/* A NaN in every dtype. */
+static vt_status poison(vt_device *d, void *data, size_t bytes)
 {
-    unsigned char nan[4096]; /* a NaN in every dtype */
-    memset(nan, 0xff, sizeof nan);
-    for (size_t at = 0; at < bytes; at += sizeof nan)
-        d->backend->write(d, (char *)data + at, nan, bytes - at < sizeof nan ? bytes - at : sizeof nan);
+    unsigned char *nan = vt_alloc_raw(bytes);
+    if (!nan) return vt_fail_memory("case");
+    memset(nan, 0xff, bytes);
+    d->backend->write(d, data, nan, bytes);
+    vt_free(nan);
+    return VT_OK;
 }
 
 /* The state before a run: the same numbers on either side, NaN where a body must write before it reads. */
 static vt_status reset(side *s)
 {
-    poison(s->device, s->workspace.data, s->workspace.bytes);
-    poison(s->device, s->workspace.scratch, s->workspace.scratch_bytes);
+    vt_status st = poison(s->device, s->workspace.data, s->workspace.bytes);
+    if (st == VT_OK) st = poison(s->device, s->workspace.scratch, s->workspace.scratch_bytes);
+    if (st) return st;
     for (int i = 0; i < s->c.store.count; i++) {
         const vt_entry *e = &s->c.store.entries[i];
         size_t bytes = (size_t)e->count * vt_dtype_bytes(s->c.store.dtype);
