@@ -159,8 +159,8 @@ layernorm_any_kernel(norm_shape p, float eps, const S *x, const T *branch, const
 
 /* ---- gradient ---------------------------------------------------------------------------------------------------- */
 
-/* Blocks by items (0: the _any kernel): about what 132 multiprocessors hold at once, which registers decide (80, 96, 128
- * and 168 of them in bf16). Each leaves a partial row. */
+/* Blocks by items (0: the _any kernel): about what 132 multiprocessors hold at once, which registers decide (80, 96,
+ * 128 and 168 of them in bf16). Each leaves a partial row. */
 static const int grad_blocks[] = {256, 768, 640, 512, 384};
 
 /* Where a warp's sums have a lane's j-th column of piece `item`: without bank conflicts, the lane's own. */

@@ -54,6 +54,9 @@ vt_tensor *vt_linear_wide(vt_graph *g, const char *name, vt_tensor *x, vt_tensor
 /* [cls | dist | x] + pos.  x [B, P, D], cls and dist [1, 1, D] or NULL, pos [1, N, D], N = P + number of extra tokens
  * -> [B, N, D] */
 vt_tensor *vt_tokens(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *cls, vt_tensor *dist, vt_tensor *pos);
+typedef struct vt_tokens_grad_attrs {
+    bool cls, dist; /* which extra tokens there were */
+} vt_tokens_grad_attrs;
 
 typedef struct vt_pool_attrs {
     int first, count;

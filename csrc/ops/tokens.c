@@ -20,11 +20,6 @@ VT_BODY(tokens)
     }
 }
 
-/* in: dy [B, N, D]; out: dx [B, P, D]?, dcls [1, 1, D]?, ddist [1, 1, D]?, dpos [1, N, D]? */
-typedef struct tokens_grad_attrs {
-    bool cls, dist; /* which extra tokens there were */
-} tokens_grad_attrs;
-
 /* sum over the batch of columns [first, first + count) of dy [B, each] */
 static void sum_batch(vt_real *sum, const vt_real *dy, int64_t batch, int64_t each, int64_t first, int64_t count)
 {
@@ -34,9 +29,10 @@ static void sum_batch(vt_real *sum, const vt_real *dy, int64_t batch, int64_t ea
         for (int64_t k = 0; k < count; k++) sum[k] += dy[b * each + first + k];
 }
 
+/* in: dy [B, N, D]; out: dx [B, P, D]?, dcls [1, 1, D]?, ddist [1, 1, D]?, dpos [1, N, D]? */
 VT_BODY(tokens_grad)
 {
-    const tokens_grad_attrs *a = r->node->attrs;
+    const vt_tokens_grad_attrs *a = r->node->attrs;
     const vt_tensor *dyt = r->node->in[0];
     const vt_real *dy = r->in[0];
     vt_real *dx = r->out[0];
@@ -72,7 +68,7 @@ static vt_status tokens_infer(vt_graph *g, vt_node *n)
 
 static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
 {
-    const tokens_grad_attrs *a = n->attrs;
+    const vt_tokens_grad_attrs *a = n->attrs;
     const vt_tensor *dy = n->in[0];
     int64_t d = dy->shape[2], extra = a->cls + a->dist;
     int64_t dx[] = {dy->shape[0], dy->shape[1] - extra, d}, one[] = {1, 1, d}, dpos[] = {1, dy->shape[1], d};
@@ -85,7 +81,7 @@ static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
 
 static void tokens_backward(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)
 {
-    tokens_grad_attrs a = {n->in[1] != NULL, n->in[2] != NULL};
+    vt_tokens_grad_attrs a = {n->in[1] != NULL, n->in[2] != NULL};
     vt_node *grad = vt_node_add(g, &vt_op_tokens_grad, vt_graph_name(g, "%s.grad", n->name), &a, dout, 1);
     for (int i = 0; i < 4; i++) din[i] = vt_out(grad, i);
 }
@@ -97,7 +93,7 @@ vt_tensor *vt_tokens(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *cls
 
 const vt_op vt_op_tokens = {.name = "tokens", .n_out = 1, .infer = tokens_infer, .grad = tokens_backward,
                             .reference = VT_REFERENCE(tokens)};
-const vt_op vt_op_tokens_grad = {.name = "tokens_grad", .attr_bytes = sizeof(tokens_grad_attrs), .n_out = 4,
+const vt_op vt_op_tokens_grad = {.name = "tokens_grad", .attr_bytes = sizeof(vt_tokens_grad_attrs), .n_out = 4,
                                  .out_optional = 15, .infer = tokens_grad_infer,
                                  .reference = VT_REFERENCE(tokens_grad)};
 #endif
