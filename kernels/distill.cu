@@ -1,7 +1,7 @@
 /* distill.cu - the terms of a student's loss that come from a teacher, and the gradient.
  *
- *     soft: tau^2 / (B K) * sum of p_t (log p_t - log p_s), p = softmax(logits / tau);  ds = dloss tau / (B K) (p_s - p_t)
- *     hard: mean over b of lse(s) - s[best], best the teacher's argmax (the first);     ds = dloss / B (p_s - [i = best])
+ *   soft: tau^2 / (B K) * sum of p_t (log p_t - log p_s), p = softmax(logits / tau); ds = dloss tau / (B K) (p_s - p_t)
+ *   hard: mean over b of lse(s) - s[best], best the teacher's argmax; ds = dloss / B (p_s - [i = best])
  *
  * Moves 8 bytes an element forward, 8 and the gradient's 2 or 4 backward. A block a row; see loss.cuh. */
 #include "loss.cuh"

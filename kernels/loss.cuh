@@ -1,7 +1,7 @@
 /* loss.cuh - what the losses share: a block a row of [B, K] fp32, a row's loss to scratch, then their mean.
  *
- * A row is read from memory once; the passes after the first find it in L1. A block has a thread for each W elements, up
- * to LOSS_THREADS: by K alone, so that the order of every sum is. */
+ * A row is read from memory once; the passes after the first find it in L1. A block has a thread for each W elements,
+ * up to LOSS_THREADS: by K alone, so that the order of every sum is. */
 #ifndef VT_LOSS_CUH
 #define VT_LOSS_CUH
 

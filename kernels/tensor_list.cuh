@@ -17,7 +17,7 @@ template <int P> struct tensor_list {
     int n;
 };
 
-/* Makes the list of the node's inputs from `at` on, group by group, until it is full; returns the input to go on with. */
+/* Makes the list of the node's inputs from `at` on, group by group, until it is full; returns where to go on. */
 template <int P> static inline int list_inputs(tensor_list<P> *list, const vt_run *r, int at, int chunk)
 {
     static_assert(sizeof(tensor_list<P>) <= LIST_BYTES + 32, "the list outgrows a kernel's parameters");

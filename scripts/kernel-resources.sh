@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage="usage: scripts/kernel-resources.sh [--build DIR] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80 sm_90a by default)"
+usage="usage: scripts/kernel-resources.sh [--build DIR] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80, sm_90a)"
 build=build archs=() files=(kernels/*.cu)
 while [ $# -gt 0 ]; do
     case $1 in
@@ -35,7 +35,7 @@ fi
 # One log a file and architecture, named by the hash of all that it depends on.
 cache=$build/kernel-resources
 mkdir -p "$cache"
-common=$({ "$nvcc" --version && cat scripts/kernel-resources.sh kernels/*.cuh csrc/*/*.h csrc/ops/ops.def; } | sha256sum)
+common=$({ "$nvcc" --version && cat scripts/kernel-resources.sh kernels/*.cuh csrc/*/*.h csrc/*/*.def; } | sha256sum)
 
 # compile FILE ARCH LOG: the log is kept where it compiles; LOG.failed holds the errors where it does not.
 compile() {
