@@ -17,7 +17,7 @@ bce_kernel(const float *logits,  // [B, K]
     float *shared = smem_take<float>(at, LOSS_THREADS / WARP), sum = 0;
     const float *x = logits + (int64_t)blockIdx.x * k, *t = targets + (int64_t)blockIdx.x * k;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> fx = load_row<W>(x + i), ft = load_row<W>(t + i);
+        floats<W> fx = load<W>(x + i), ft = load<W>(t + i);
 #pragma unroll
         for (int j = 0; j < W; j++) {
             float v = fx.v[j];
@@ -39,7 +39,7 @@ bce_grad_kernel(const float *dloss,   // [1]
     int64_t i = W * ((int64_t)blockIdx.x * LOSS_THREADS + threadIdx.x);
     if (i >= n) return;
     float scale = *dloss * share;
-    floats<W> fx = load_row<W>(logits + i), ft = load_row<W>(targets + i), d;
+    floats<W> fx = load<W>(logits + i), ft = load<W>(targets + i), d;
 #pragma unroll
     for (int j = 0; j < W; j++) d.v[j] = scale * (1 / (1 + expf(-fx.v[j])) - ft.v[j]);
     store<W>(dlogits + i, d);

@@ -17,7 +17,7 @@ cross_entropy_kernel(const float *logits,  // [B, K]
     const float *x = logits + (int64_t)blockIdx.x * k, *t = targets + (int64_t)blockIdx.x * k;
     float most = row_max<W>(x, k, shared), sum = 0, total = 0, below = 0;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> fx = load_row<W>(x + i), ft = load_row<W>(t + i);
+        floats<W> fx = load<W>(x + i), ft = load<W>(t + i);
 #pragma unroll
         for (int j = 0; j < W; j++) {
             float under = most - fx.v[j];
@@ -46,7 +46,7 @@ cross_entropy_grad_kernel(const float *dloss,   // [1]
     const float *x = logits + row, *t = targets + row;
     float scale = *dloss / (float)gridDim.x, most = row_max<W>(x, k, shared), sum = 0, total = 0;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> fx = load_row<W>(x + i), ft = load_row<W>(t + i);
+        floats<W> fx = load<W>(x + i), ft = load<W>(t + i);
 #pragma unroll
         for (int j = 0; j < W; j++) {
             sum += expf(fx.v[j] - most);
@@ -57,7 +57,7 @@ cross_entropy_grad_kernel(const float *dloss,   // [1]
     total = block_sum(total, shared);
     float share = total / sum;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> fx = load_row<W>(x + i), ft = load_row<W>(t + i), d;
+        floats<W> fx = load<W>(x + i), ft = load<W>(t + i), d;
 #pragma unroll
         for (int j = 0; j < W; j++) d.v[j] = scale * (expf(fx.v[j] - most) * share - ft.v[j]);
         store<W>(dlogits + row + i, d);

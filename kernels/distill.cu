@@ -41,7 +41,7 @@ distill_kernel(const distill_problem p,
     }
     float sum_t = row_sum_exp<W>(t, p.k, p.heat, most_t, shared), lse_t = logf(sum_t), sum = 0;
     for (int i = W * (int)threadIdx.x; i < p.k; i += W * (int)blockDim.x) {
-        floats<W> fs = load_row<W>(s + i), ft = load_row<W>(t + i);
+        floats<W> fs = load<W>(s + i), ft = load<W>(t + i);
 #pragma unroll
         for (int j = 0; j < W; j++) {
             float log_t = p.heat * (ft.v[j] - most_t) - lse_t, log_s = p.heat * (fs.v[j] - most_s) - lse_s;
@@ -68,7 +68,7 @@ distill_grad_kernel(const distill_problem p,
     float part_t = p.soft ? 1 / row_sum_exp<W>(t, p.k, p.heat, most_t, shared) : 0;
     int best = p.soft ? 0 : row_first(t, p.k, most_t, shared);
     for (int i = W * (int)threadIdx.x; i < p.k; i += W * (int)blockDim.x) {
-        floats<W> fs = load_row<W>(s + i), ft = load_row<W>(t + i), d;
+        floats<W> fs = load<W>(s + i), ft = load<W>(t + i), d;
 #pragma unroll
         for (int j = 0; j < W; j++) {
             float p_t = p.soft ? expf(p.heat * (ft.v[j] - most_t)) * part_t : i + j == best;

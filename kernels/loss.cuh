@@ -18,24 +18,11 @@ static inline int loss_threads(int64_t k, int w)
 
 static const size_t LOSS_SMEM = smem_bytes<float>(LOSS_THREADS / WARP); /* for block_sum and block_max */
 
-template <int W> VT_DEVICE floats<W> load_row(const float *p) /* 1, 4 or 8 elements, by fours where there are */
-{
-    floats<W> out;
-    constexpr int STEP = W % 4 == 0 ? 4 : 1;
-#pragma unroll
-    for (int i = 0; i < W; i += STEP) {
-        floats<STEP> some = load<STEP>(p + i);
-#pragma unroll
-        for (int k = 0; k < STEP; k++) out.v[i + k] = some.v[k];
-    }
-    return out;
-}
-
 template <int W> VT_DEVICE float row_max(const float *x, int k, float *shared)
 {
     float most = -INFINITY;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> f = load_row<W>(x + i);
+        floats<W> f = load<W>(x + i);
 #pragma unroll
         for (int j = 0; j < W; j++) most = fmaxf(most, f.v[j]);
     }
@@ -47,7 +34,7 @@ template <int W> VT_DEVICE float row_sum_exp(const float *x, int k, float heat, 
 {
     float sum = 0;
     for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> f = load_row<W>(x + i);
+        floats<W> f = load<W>(x + i);
 #pragma unroll
         for (int j = 0; j < W; j++) sum += expf(heat * (f.v[j] - most));
     }

@@ -228,13 +228,13 @@ static void build_distill(vt_case_graph *c, const vt_case *s)
 
 /* ---- the end of a step ----------------------------------------------------------------------------------------- */
 
-enum { MANY = 150 }; /* more tensors than a launch's parameters can name */
+enum { MANY = 200 }; /* more tensors than a launch of any of these ops can name */
 
 /* dim: elements of three gradients, how many times each is given, less one */
 static void build_grad_norm(vt_case_graph *c, const vt_case *s)
 {
     static const char *const names[] = {"g0", "g1", "g2"};
-    vt_tensor *grads[3 * MANY];
+    vt_tensor *grads[MANY];
     int n = 3 * (s->dim[3] + 1);
     for (int i = 0; i < 3; i++)
         grads[i] = vt_case_feed(c, names[i], c->g->real, -s->value, s->value, DIMS(s->dim[i], 1));
