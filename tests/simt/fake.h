@@ -98,6 +98,7 @@ struct fake_state {
     std::recursive_mutex lock;
     fake_ranges device, freed, pinned;
     bool unlocked = false;                 /* device memory can be touched: an operation runs */
+    bool in_kernel = false;
     std::map<int, size_t> used;            /* bytes of device memory, by device */
     std::set<CUstream_st *> streams;
     std::set<CUevent_st *> events;
@@ -164,5 +165,6 @@ bool fake_memory_is_pinned(const void *p, size_t bytes);
 /* Whether [p, p + bytes) lies in one allocation of device memory; *why says what it does instead. */
 bool fake_memory_holds(const void *p, size_t bytes, std::string *why);
 bool fake_memory_intact(std::string *why); /* nobody wrote beyond an allocation's ends */
+void fake_fault_watch();                 /* (fake_fault.cpp) bad accesses are told from the first allocation on */
 
 #endif

@@ -104,6 +104,7 @@ static cudaError_t take(void **p, size_t bytes)
     if (!p) return cudaErrorInvalidValue;
     *p = nullptr;
     if (bytes == 0) return cudaSuccess;
+    fake_fault_watch();
     size_t total = fake_env("VT_FAKE_MEMORY", (size_t)8 << 30), used = f.used[fake_current()];
     if (bytes > total || up(bytes, ALIGN) > total - used) return cudaErrorMemoryAllocation;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), all = up(bytes, page) + 2 * page;

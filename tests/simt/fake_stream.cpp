@@ -301,16 +301,19 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     });
 }
 
-static cudaError_t usable(cudaEvent_t e)
+/* Whether the host may look at an event now. */
+static cudaError_t usable(cudaEvent_t e, const char *call)
 {
     if (!fake().events.count(e)) return cudaErrorInvalidResourceHandle;
-    return e->capture ? cudaErrorCapturedEvent : cudaSuccess;
+    if (!e->capture) return fake_open(call, FAKE_UNSAFE);
+    e->capture->invalid = true;
+    return fake_misuse(cudaErrorCapturedEvent, "%s of an event that a capture recorded", call);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    return fake_call("cudaEventSynchronize", FAKE_UNSAFE, [=] {
-        cudaError_t err = usable(event);
+    return fake_call("cudaEventSynchronize", FAKE_SAFE, [=] {
+        cudaError_t err = usable(event, "cudaEventSynchronize");
         if (err == cudaSuccess) fake_run(event->last);
         return err != cudaSuccess ? err : fake().broken;
     });
@@ -318,18 +321,18 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    return fake_call("cudaEventQuery", FAKE_UNSAFE, [=] {
-        cudaError_t err = usable(event);
+    return fake_call("cudaEventQuery", FAKE_SAFE, [=] {
+        cudaError_t err = usable(event, "cudaEventQuery");
         return err != cudaSuccess ? err : poll(event->last);
     });
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
-    return fake_call("cudaEventElapsedTime", FAKE_UNSAFE, [=] {
+    return fake_call("cudaEventElapsedTime", FAKE_SAFE, [=] {
         if (!ms) return cudaErrorInvalidValue;
         for (cudaEvent_t e : {start, end}) {
-            cudaError_t err = usable(e);
+            cudaError_t err = usable(e, "cudaEventElapsedTime");
             if (err != cudaSuccess) return err;
             if (!e->last || (e->flags & cudaEventDisableTiming)) return cudaErrorInvalidResourceHandle;
         }
@@ -363,7 +366,10 @@ cudaError_t simt_launch(dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
         if (err != cudaSuccess) return err;
         double us = 1 + 1e-3 * grid.x * grid.y * grid.z * (block.x * block.y * block.z);
         return fake_enqueue(s, "kernel", us, [=](std::string *report) {
-            return simt_run_grid(grid, block, smem, kernel, report) && fake_memory_intact(report);
+            fake().in_kernel = true;
+            bool ok = simt_run_grid(grid, block, smem, kernel, report);
+            fake().in_kernel = false;
+            return ok && fake_memory_intact(report);
         });
     });
 }
