@@ -1,8 +1,12 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/alloc.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #ifdef VT_TEST_ALLOC
 #include <stdatomic.h>
@@ -41,12 +45,18 @@ static int injected_failure(void)
 #define COUNT(d) ((void)0)
 #endif
 
+enum { HUGE_PAGE = 2 << 20 };
+
 void *vt_alloc_raw(size_t bytes)
 {
-    if (injected_failure() || bytes > SIZE_MAX - VT_ALIGN) return NULL;
-    size_t rounded = (bytes + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
-    void *p = aligned_alloc(VT_ALIGN, rounded ? rounded : VT_ALIGN);
-    if (p) COUNT(1);
+    if (injected_failure() || bytes > SIZE_MAX - HUGE_PAGE) return NULL;
+    size_t align = bytes < 2 * HUGE_PAGE ? VT_ALIGN : HUGE_PAGE, rounded = (bytes + align - 1) / align * align;
+    void *p = aligned_alloc(align, rounded ? rounded : align);
+    if (!p) return NULL;
+    COUNT(1);
+#ifdef MADV_HUGEPAGE
+    if (align == HUGE_PAGE) madvise(p, rounded, MADV_HUGEPAGE); /* a hint: matrices are read across their rows */
+#endif
     return p;
 }
 
