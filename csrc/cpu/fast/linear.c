@@ -1,5 +1,5 @@
 #include "cpu/fast/activate.h"
-#include "cpu/gemm.h"
+#include "cpu/fast/gemm_tile.h"
 #include "ops/op.h"
 
 /* ---- the shapes -------------------------------------------------------------------------------------------------- */
@@ -60,28 +60,48 @@ VT_INLINE void prefetch_below(const epilogue *e, int row0, int col0, int rows, i
         for (int k = 0; k < cols; k += 16) __builtin_prefetch(e->pre + i * e->row + col0 + k);
 }
 
+/* A row of a tile is too short to hide the latency of the polynomials: two rows at a time, where they are whole. */
+VT_INLINE void activate_rows(vt_activation_kind kind, int rows, int cols, float *c, ptrdiff_t ldc, float *pre,
+                             ptrdiff_t pre_ld)
+{
+    int i = 0;
+    for (; cols == VT_TILE_COLS && i + 2 <= rows; i += 2, c += 2 * ldc) {
+        vt_activate_block(kind, 2, VT_TILE_VECS, c, c, ldc, pre, pre_ld);
+        if (pre) pre += 2 * pre_ld;
+    }
+    for (; i < rows; i++, c += ldc) {
+        vt_activate_as(kind, c, c, pre, cols);
+        if (pre) pre += pre_ld;
+    }
+}
+
+VT_INLINE void grad_rows(vt_activation_kind kind, int rows, int cols, float *c, ptrdiff_t ldc, const float *pre,
+                         ptrdiff_t pre_ld)
+{
+    int i = 0;
+    for (; cols == VT_TILE_COLS && i + 2 <= rows; i += 2, c += 2 * ldc, pre += 2 * pre_ld)
+        vt_activate_grad_block(kind, 2, VT_TILE_VECS, c, c, ldc, pre, pre_ld);
+    for (; i < rows; i++, c += ldc, pre += pre_ld) vt_activate_grad_as(kind, c, c, pre, cols);
+}
+
 static void activate_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
     if (e->pre) prefetch_below(e, row0, col0, rows, cols);
-    for (int i = 0; i < rows; i++, c += ldc) {
-        float *pre = e->pre ? e->pre + (row0 + i) * e->row + col0 : NULL;
-#define CALL(k) vt_activate_as(k, c, c, pre, cols)
-        VT_FOR_KIND(e->kind, CALL)
+    float *pre = e->pre ? e->pre + row0 * e->row + col0 : NULL;
+#define CALL(k) activate_rows(k, rows, cols, c, ldc, pre, e->row)
+    VT_FOR_KIND(e->kind, CALL)
 #undef CALL
-    }
 }
 
 static void grad_tile(void *arg, int row0, int col0, int rows, int cols, float *c, ptrdiff_t ldc)
 {
     const epilogue *e = arg;
     prefetch_below(e, row0, col0, rows, cols);
-    for (int i = 0; i < rows; i++, c += ldc) {
-        const float *pre = e->pre + (row0 + i) * e->row + col0;
-#define CALL(k) vt_activate_grad_as(k, c, c, pre, cols)
-        VT_FOR_KIND(e->kind, CALL)
+    const float *pre = e->pre + row0 * e->row + col0;
+#define CALL(k) grad_rows(k, rows, cols, c, ldc, pre, e->row)
+    VT_FOR_KIND(e->kind, CALL)
 #undef CALL
-    }
 }
 
 /* ---- the bodies -------------------------------------------------------------------------------------------------- */
