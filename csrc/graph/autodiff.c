@@ -12,8 +12,7 @@
 typedef struct walk {
     vt_graph *g;
     const vt_autodiff *with;
-    vt_tensor **grad; /* by tensor id, of the tensors there were before the walk */
-    int first, last, n_tensors;
+    int first, n_tensors; /* tensors there were before the walk: the others have no gradient */
 } walk;
 
 static vt_tensor *twin_of(vt_tensor *t)
@@ -62,15 +61,14 @@ static vt_node *seen_by_rule(walk *w, const vt_node *n)
 static void accumulate(walk *w, vt_tensor *t, vt_tensor *d)
 {
     if (!d || !t || !t->wants_grad || t->id >= w->n_tensors) return;
-    vt_tensor **slot = &w->grad[t->id];
-    *slot = *slot ? w->with->add(w->g, vt_graph_name(w->g, "d(%s)", t->name), *slot, d) : d;
+    t->grad = t->grad ? w->with->add(w->g, vt_graph_name(w->g, "d(%s)", t->name), t->grad, d) : d;
 }
 
 static void step_back(walk *w, const vt_node *n, vt_tensor **dout, vt_tensor **din)
 {
     bool any = false;
     for (int k = 0; k < n->n_out; k++) {
-        dout[k] = n->out[k] ? w->grad[n->out[k]->id] : NULL;
+        dout[k] = n->out[k] ? n->out[k]->grad : NULL;
         any |= dout[k] != NULL;
     }
     if (!any || !n->op->grad) return;
@@ -81,22 +79,32 @@ static void step_back(walk *w, const vt_node *n, vt_tensor **dout, vt_tensor **d
     for (int k = 0; k < n->n_in; k++) accumulate(w, n->in[k], din[k]);
 }
 
+/* Forgets an earlier walk, in the time that the nodes take and not the whole graph: a step walks once a micro-batch.
+ * Returns the most inputs or outputs that one of them has. */
+static int forget_grads(vt_graph *g, int first, int last)
+{
+    int most = 1;
+    for (int i = 0; i < g->n_stored; i++) g->stored[i]->grad = NULL;
+    for (int i = first; i < last; i++) {
+        const vt_node *n = g->nodes[i];
+        for (int k = 0; k < n->n_in; k++)
+            if (n->in[k]) n->in[k]->grad = NULL;
+        for (int k = 0; k < n->n_out; k++)
+            if (n->out[k]) n->out[k]->grad = NULL;
+        if (n->n_in > most) most = n->n_in;
+        if (n->n_out > most) most = n->n_out;
+    }
+    return most;
+}
+
 vt_status vt_graph_backward_from(vt_graph *g, const vt_autodiff *with, int first, int last, const vt_seed *seeds, int n,
                                  const vt_store *wrt, vt_tensor **grads)
 {
     if (g->status) return g->status;
-    walk w = {.g = g, .with = with, .first = first, .last = last, .n_tensors = g->n_tensors};
-    int most = 1;
-    for (int i = first; i < last; i++) {
-        if (g->nodes[i]->n_in > most) most = g->nodes[i]->n_in;
-        if (g->nodes[i]->n_out > most) most = g->nodes[i]->n_out;
-    }
-    w.grad = vt_alloc((size_t)g->n_tensors * sizeof *w.grad);
+    walk w = {.g = g, .with = with, .first = first, .n_tensors = g->n_tensors};
+    int most = forget_grads(g, first, last);
     vt_tensor **scratch = vt_alloc(2 * (size_t)most * sizeof *scratch);
-    if (!w.grad || !scratch) {
-        g->status = vt_fail_memory("differentiation");
-        goto done;
-    }
+    if (!scratch) return g->status = vt_fail_memory("differentiation");
     g->segment = 0;
     for (int i = 0; i < n; i++) accumulate(&w, seeds[i].of, seeds[i].grad);
     for (int i = last - 1, segment = 0; i >= first && !g->status; i--) {
@@ -106,10 +114,11 @@ vt_status vt_graph_backward_from(vt_graph *g, const vt_autodiff *with, int first
         step_back(&w, node, scratch, scratch + most);
     }
     for (int i = 0; i < wrt->count; i++) grads[i] = NULL;
-    for (int i = 0; i < w.n_tensors && !g->status; i++)
-        if (w.grad[i] && g->tensors[i]->store == wrt) grads[g->tensors[i]->entry] = w.grad[i];
-done:
-    vt_free(w.grad);
+    for (int i = first; i < last && !g->status; i++) /* what the walk's nodes read of wrt, or in place of it */
+        for (int k = 0; k < g->nodes[i]->n_in; k++) {
+            const vt_tensor *t = g->nodes[i]->in[k];
+            if (t && t->store == wrt && t->grad) grads[t->entry] = t->grad;
+        }
     vt_free(scratch);
     return g->status;
 }

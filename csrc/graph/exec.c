@@ -172,7 +172,12 @@ void vt_workspace_free(vt_workspace *w)
 void vt_exec_bind(vt_exec *e, const char *input, const void *host)
 {
     const vt_tensor *t = vt_graph_find_input(e->graph, input);
-    if (t) e->host[t->id] = host;
+    if (t) vt_exec_bind_tensor(e, t, host);
+}
+
+void vt_exec_bind_tensor(vt_exec *e, const vt_tensor *input, const void *host)
+{
+    e->host[input->id] = host;
 }
 
 static void *address(const vt_exec *e, const vt_tensor *t)

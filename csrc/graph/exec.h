@@ -29,6 +29,7 @@ size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
 /* The host memory that an input is read from at each run. An unknown name is ignored: a graph without labels takes
  * none. */
 void vt_exec_bind(vt_exec *exec, const char *input, const void *host);
+void vt_exec_bind_tensor(vt_exec *exec, const vt_tensor *input, const void *host); /* the same, without a search */
 /* May return before the device is done; whatever reads a tensor or a store waits. */
 vt_status vt_exec_run(vt_exec *exec);
 

@@ -82,11 +82,17 @@ static vt_tensor *add_tensor(vt_graph *g, const char *name, vt_memory memory, vt
     return g->tensors[g->n_tensors++] = t;
 }
 
+static bool is_stored(const vt_tensor *t, const vt_store *store, int entry)
+{
+    return t->store == store && t->entry == entry;
+}
+
 vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool trainable)
 {
     if (g->status) return NULL;
+    if (entry < g->n_stored && is_stored(g->stored[entry], store, entry)) return g->stored[entry]; /* mostly so */
     for (int i = 0; i < g->n_stored; i++)
-        if (g->stored[i]->store == store && g->stored[i]->entry == entry) return g->stored[i];
+        if (is_stored(g->stored[i], store, entry)) return g->stored[i];
     if (!grow(g, (void **)&g->stored, g->n_stored, &g->cap_stored, sizeof *g->stored)) return NULL;
     const vt_entry *e = &store->entries[entry];
     const char *name = store->like ? vt_graph_name(g, "%s.%s", store->role, e->name) : e->name;

@@ -43,6 +43,7 @@ typedef struct vt_tensor {
     bool wants_grad;           /* a trainable parameter, or made from one */
     bool keep;                 /* read after the run: lives to its end */
     struct vt_tensor *twin;    /* the copy that recomputation makes for the backward pass */
+    struct vt_tensor *grad;    /* of the walk under way in autodiff, or the last one */
     size_t offset;             /* bytes into the workspace, after planning */
 } vt_tensor;
 

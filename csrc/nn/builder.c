@@ -6,11 +6,14 @@
 vt_tensor *vt_param(vt_builder *b, const vt_entry *entry)
 {
     if (b->g->status) return NULL;
-    int index = vt_store_find(b->params, entry->name);
+    int index = b->next; /* a build asks for them in the order in which the first declared them */
+    if (index >= b->params->count || strcmp(b->params->entries[index].name, entry->name) != 0)
+        index = vt_store_find(b->params, entry->name);
     if (index < 0) {
         b->g->status = vt_store_add(b->params, entry, &index);
         if (b->g->status) return NULL;
     }
+    b->next = index + 1;
     const vt_entry *found = &b->params->entries[index];
     bool same = found->ndim == entry->ndim;
     for (int i = 0; same && i < entry->ndim; i++) same = found->shape[i] == entry->shape[i];

@@ -13,6 +13,7 @@ typedef struct vt_builder {
     vt_random random;
     int64_t batch;
     vt_tensor **low;       /* [params->count]: what GEMMs read in place of a parameter; NULL: the parameters */
+    int next;              /* where vt_param looks first */
 } vt_builder;
 
 /* A parameter by timm's name, in memory layout `shape`. No decay on 1-D tensors and biases (DeiT's rule); the model

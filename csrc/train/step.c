@@ -73,14 +73,15 @@ static vt_tensor *forward(build *b, int micro)
     int64_t image[] = {0, m->img_height, m->img_width, m->in_chans}, target[] = {0, m->classes}, one[] = {0};
     vt_builder nn = {.g = b->g, .params = b->stores->params, .train = b->c->train, .masks = b->c->masks,
                      .suffix = suffix, .batch = b->c->micro_batch, .low = b->low};
-    vt_tensor *images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
-    nn.random = (vt_random){b->step_number, batch_input(b, "slots", suffix, VT_I32, 1, one), b->c->seed};
-    b->step->heads = vt_model_build(&nn, m, images);
-    vt_tensor *targets;
-    if (b->c->targets == VT_TARGETS_SOFT) targets = batch_input(b, "targets", suffix, b->g->real, 2, target);
-    else
-        targets = vt_smooth(b->g, "targets", batch_input(b, "labels", suffix, VT_I32, 1, one), m->classes,
-                            b->c->smoothing);
+    vt_step_inputs *in = &b->step->inputs[micro];
+    in->images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
+    in->slots = batch_input(b, "slots", suffix, VT_I32, 1, one);
+    nn.random = (vt_random){b->step_number, in->slots, b->c->seed};
+    b->step->heads = vt_model_build(&nn, m, in->images);
+    bool soft = b->c->targets == VT_TARGETS_SOFT;
+    in->targets = soft ? batch_input(b, "targets", suffix, b->g->real, 2, target)
+                       : batch_input(b, "labels", suffix, VT_I32, 1, one);
+    vt_tensor *targets = soft ? in->targets : vt_smooth(b->g, "targets", in->targets, m->classes, b->c->smoothing);
     return loss_of(b, b->step->heads, targets);
 }
 
@@ -201,7 +202,8 @@ vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *
     b.lanes = vt_step_lanes(config->micro_count, config->lanes);
     b.step_number = vt_graph_input(b.g, "step", VT_I32, 1, (int64_t[]){1});
     vt_tensor **sum = vt_arena_alloc(&b.g->arena, ((size_t)stores->params->count + 1) * sizeof *sum);
-    if (!sum) b.g->status = vt_fail_memory("step graph");
+    step->inputs = vt_arena_alloc(&b.g->arena, (size_t)config->micro_count * sizeof *step->inputs);
+    if (!sum || !step->inputs) b.g->status = vt_fail_memory("step graph");
     want_grads(&b);
     if (!b.g->status) lane_tree(&b, 0, b.lanes, sum);
     if (!b.g->status) finish(&b, sum);

@@ -37,8 +37,13 @@ typedef struct vt_stores {
     vt_store state;   /* "flag" [1]: set by a step that was not finite */
 } vt_stores;
 
+typedef struct vt_step_inputs { /* of one micro-batch */
+    vt_tensor *images, *targets, *slots; /* targets: the labels, or soft ones */
+} vt_step_inputs;
+
 typedef struct vt_step {
     vt_graph *graph;
+    vt_step_inputs *inputs;     /* [micro_count] */
     vt_tensor *loss, *norm;     /* [1]: mean over the step's samples; gradient norm before clipping */
     vt_tensor *flag;
     vt_tensor **grads;          /* [params.count]: sum over micro-batches of d(loss mean); NULL where there is none */

@@ -1,7 +1,5 @@
 #include "train/trainer.h"
 
-#include <stdio.h>
-
 #include "base/alloc.h"
 
 vt_train_options vt_train_defaults(void)
@@ -74,13 +72,10 @@ void vt_trainer_destroy(vt_trainer *t)
 static void bind(vt_trainer *t, const vt_micro *micros)
 {
     for (int k = 0; k < t->options.micro_batches; k++) {
-        const struct { const char *name; const void *data; } inputs[] = {
-            {"images", micros[k].images}, {"labels", micros[k].labels}, {"slots", micros[k].slots}};
-        for (int i = 0; i < 3; i++) {
-            char name[32];
-            snprintf(name, sizeof name, t->options.micro_batches > 1 ? "%s.%d" : "%s", inputs[i].name, k);
-            vt_exec_bind(t->exec, name, inputs[i].data);
-        }
+        const vt_step_inputs *in = &t->step.inputs[k];
+        vt_exec_bind_tensor(t->exec, in->images, micros[k].images);
+        vt_exec_bind_tensor(t->exec, in->targets, micros[k].labels);
+        vt_exec_bind_tensor(t->exec, in->slots, micros[k].slots);
     }
 }
 

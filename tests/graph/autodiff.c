@@ -124,6 +124,35 @@ TEST(frozen_parameters_have_no_gradient_nodes)
     vt_store_free(&params);
 }
 
+/* A walk begins afresh, whatever an earlier one over the same tensors, or with the same parameters, has left. */
+TEST(walks_do_not_see_each_other)
+{
+    vt_graph *g;
+    vt_store params;
+    vt_tensor *grads[2], *x[2];
+    int index;
+    vt_store_init(&params, "param", VT_F32);
+    CHECK_OK(vt_graph_create(&g, VT_F32));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(vt_store_add(&params, &(vt_entry){.name = i ? "b" : "a", .ndim = 1, .shape = {1}}, &index));
+        x[i] = vt_graph_stored(g, &params, i, true);
+    }
+    vt_autodiff with = {vt_fill, vt_add, false};
+    vt_tensor *y = vt_add_scaled(g, "y", 2, x[0], 0, NULL, NULL), *z = vt_add_scaled(g, "z", 2, x[1], 0, NULL, NULL);
+    int forward = g->n_nodes;
+    for (int i = 0; i < 4; i++) { /* y, z, y, z */
+        int before = g->n_nodes;
+        CHECK_OK(vt_graph_backward(g, &with, 0, forward, i % 2 ? z : y, 1, &params, grads));
+        CHECK(grads[i % 2] && !grads[1 - i % 2]);
+        CHECK(grads[i % 2]->producer->index >= before);
+        CHECK_EQ(g->n_nodes - before, 2); /* the seed and the gradient: nothing to add it to */
+    }
+    CHECK_OK(vt_graph_backward(g, &with, forward - 1, forward, y, 1, &params, grads));
+    CHECK(!grads[0] && !grads[1]); /* y is not among those nodes */
+    vt_graph_destroy(g);
+    vt_store_free(&params);
+}
+
 int main(void)
 {
     RUN(recomputation_changes_no_bit);
@@ -132,5 +161,6 @@ int main(void)
     RUN(micro_batches_add_up);
     RUN(several_readers);
     RUN(frozen_parameters_have_no_gradient_nodes);
+    RUN(walks_do_not_see_each_other);
     TEST_END();
 }

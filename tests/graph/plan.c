@@ -1,5 +1,7 @@
 #include "graph/small.h"
 
+#include <time.h>
+
 static bool overlap(const vt_tensor *a, const vt_tensor *b)
 {
     return a->offset < b->offset + vt_tensor_bytes(b) && b->offset < a->offset + vt_tensor_bytes(a);
@@ -111,11 +113,29 @@ TEST(not_in_place_when_read_twice)
     vt_graph_destroy(g);
 }
 
+/* A step of many micro-batches: planning is about linear in them, and none needs more room than the ones before. The
+ * bound is over ten times what it takes; a scan of all placed buffers for each would take it several times over. */
+TEST(micro_batches_take_linear_time)
+{
+    enum { MANY = 2048 };
+    small few, many;
+    CHECK_OK(small_build(&few, VT_F32, &(small_options){.batch = 1, .micro_batches = 8}));
+    clock_t start = clock();
+    CHECK_OK(small_build(&many, VT_F32, &(small_options){.batch = 1, .micro_batches = MANY}));
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    CHECK_MSG(seconds < 15, "%.1f s for %d nodes", seconds, many.g->n_nodes);
+    CHECK_EQ(many.g->workspace_bytes, few.g->workspace_bytes);
+    CHECK(check_by_owners(many.g) > MANY);
+    small_close(&few);
+    small_close(&many);
+}
+
 int main(void)
 {
     RUN(nothing_alive_is_overwritten);
     RUN(sharing_changes_no_bit);
     RUN(in_place_only_at_the_last_reader);
     RUN(not_in_place_when_read_twice);
+    RUN(micro_batches_take_linear_time);
     TEST_END();
 }
