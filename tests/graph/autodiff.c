@@ -140,7 +140,7 @@ TEST(walks_do_not_see_each_other)
     vt_autodiff with = {vt_fill, vt_add, false};
     vt_tensor *y = vt_add_scaled(g, "y", 2, x[0], 0, NULL, NULL), *z = vt_add_scaled(g, "z", 2, x[1], 0, NULL, NULL);
     int forward = g->n_nodes;
-    for (int i = 0; i < 4; i++) { /* y, z, y, z */
+    for (int i = 0; i < 3; i++) { /* y, z, y */
         int before = g->n_nodes;
         CHECK_OK(vt_graph_backward(g, &with, 0, forward, i % 2 ? z : y, 1, &params, grads));
         CHECK(grads[i % 2] && !grads[1 - i % 2]);
