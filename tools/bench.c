@@ -52,6 +52,7 @@ static vt_status bench_options(vt_options *options, settings *s, vt_bench_option
     vt_status st = vt_options_set(options, "model", "deit_tiny_distilled_patch16_224", VT_FROM_PRESET);
     if (st == VT_OK) st = vt_options_set(options, "batch-size", "8", VT_FROM_PRESET);
     if (st == VT_OK) st = vt_model_flags_apply(&s->train.model, &b->model);
+    if (st == VT_OK) st = vt_image_flags_apply(&s->train.images, &b->model);
     if (st == VT_OK) st = vt_recipe_check(options, &s->train);
     if (st == VT_OK) st = vt_device_flags_open(&s->train.device, "bf16", &b->device);
     if (st) return st;

@@ -12,7 +12,7 @@ typedef struct settings {
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Plan"
 static const vt_option table[] = {
-    {.name = "fit", .kind = VT_OPT_BYTES, FIELD(fit), .min = 0, .max = 9e18, .argument = "SIZE",
+    {.name = "fit", .kind = VT_OPT_BYTES, FIELD(fit), .min = 1, .max = 9e18, .argument = "SIZE",
      .help = "choose --micro-batch-size and --recompute so that the step takes no more, such as 24GiB"},
     {.name = "json", .kind = VT_OPT_FLAG, FIELD(json), .help = "print one JSON object"},
     {.name = "train", .kind = VT_OPT_TABLE, VT_FIELD(settings, train), .table = vt_settings_table},
@@ -56,6 +56,7 @@ static vt_status settle(vt_options *options, settings *s, vt_run_parts *parts)
     vt_status st;
     if (s->train.data.data_path) return vt_run_open_data(parts);
     st = vt_model_flags_apply(&s->train.model, &parts->config);
+    if (st == VT_OK) st = vt_image_flags_apply(&s->train.images, &parts->config);
     if (st == VT_OK) st = vt_model_check(&parts->config);
     if (st == VT_OK) st = vt_recipe_check(options, &s->train);
     if (st) return st;

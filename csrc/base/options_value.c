@@ -81,7 +81,7 @@ static vt_status read_size(const vt_option *option, const char *const *items, in
         return bad_value(option, items[0], "a size, N or HxW");
     for (int k = 0; k < 2; k++) {
         vt_status st = check_range(option, items[0], (double)hw[k]);
-        if (st == VT_OK && (hw[k] > INT_MAX || hw[k] < 0)) st = bad_value(option, items[0], "a size, N or HxW");
+        if (st == VT_OK && (hw[k] > INT_MAX || hw[k] < 1)) st = bad_value(option, items[0], "a size, N or HxW");
         if (st != VT_OK) return st;
         out[k] = (int)hw[k];
     }

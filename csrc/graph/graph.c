@@ -74,6 +74,14 @@ const char *vt_graph_name(vt_graph *g, const char *fmt, ...)
 static vt_tensor *add_tensor(vt_graph *g, const char *name, vt_memory memory, vt_dtype dtype, int ndim,
                              const int64_t *shape)
 {
+    /* With this bound no sum of the bytes of a graph's tensors overflows. */
+    int64_t room = (int64_t)1 << 44;
+    for (int i = 0; i < ndim; i++) room = shape[i] > 0 ? room / shape[i] : room;
+    if (room == 0) {
+        stick(g, vt_fail(VT_INVALID, "tensor %s would have over 2^44 elements: a smaller batch, image or model is "
+                         "wanted", name));
+        return NULL;
+    }
     if (!grow(g, (void **)&g->tensors, g->n_tensors, &g->cap_tensors, sizeof *g->tensors)) return NULL;
     vt_tensor *t = take(g, sizeof *t);
     if (!t) return NULL;

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+enum { MOST_PATCHES = 1 << 24 }; /* no machine comes near; a count of tokens fits an int with room to spare */
+
 /* The residual stream is (x, branch not yet added, its drop-path factor): the next LayerNorm adds and normalises in
  * one pass. */
 typedef struct stream {
@@ -24,6 +26,11 @@ static vt_status vit_check(const vt_model_config *c)
     if (c->patch_size > c->img_height || c->patch_size > c->img_width)
         return vt_fail(VT_INVALID, "--patch-size %d is larger than the image, %dx%d", c->patch_size, c->img_height,
                        c->img_width);
+    int64_t step = c->patch_stride > 0 ? c->patch_stride : c->patch_size;
+    int64_t patches = ((c->img_height - c->patch_size) / step + 1) * ((c->img_width - c->patch_size) / step + 1);
+    if (patches > MOST_PATCHES)
+        return vt_fail(VT_INVALID, "--img-size %dx%d is %lld patches, at most %d: lower it or raise --patch-size",
+                       c->img_height, c->img_width, (long long)patches, MOST_PATCHES);
     if ((int)(c->embed_dim * c->mlp_ratio) < 1)
         return vt_fail(VT_INVALID, "--mlp-ratio %g leaves no width", c->mlp_ratio);
     if (c->patch_stride < 0) return vt_fail(VT_INVALID, "--patch-stride %d: must not be negative", c->patch_stride);

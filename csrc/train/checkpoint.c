@@ -88,6 +88,27 @@ static vt_status read_ours(vt_checkpoint *c)
     return c->recipe && c->weights ? VT_OK : bad(c, "vitc.recipe");
 }
 
+/* The model of a run is its own; flags may repeat it. */
+static vt_status check_flags(const vt_checkpoint *c, const vt_model_flags *flags)
+{
+    vt_model_config asked = c->model;
+    vt_model_flags_override(flags, &asked);
+    const struct { const char *flag; int value, own; } fields[] = {
+        {"num-classes", asked.classes, c->model.classes},      {"img-size", asked.img_height, c->model.img_height},
+        {"img-size", asked.img_width, c->model.img_width},     {"patch-size", asked.patch_size, c->model.patch_size},
+        {"patch-stride", asked.patch_stride, c->model.patch_stride}, {"depth", asked.depth, c->model.depth},
+        {"embed-dim", asked.embed_dim, c->model.embed_dim},    {"num-heads", asked.heads, c->model.heads},
+        {"in-chans", asked.in_chans, c->model.in_chans}};
+    if (flags->model && strcmp(flags->model, c->model.name) != 0)
+        return vt_fail(VT_INVALID, "--model %s: %s holds a %s; leave the flag out", flags->model, c->file.path,
+                       c->model.name);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (fields[i].value != fields[i].own)
+            return vt_fail(VT_INVALID, "--%s %d: the model in %s has %d; leave the flag out", fields[i].flag,
+                           fields[i].value, c->file.path, fields[i].own);
+    return VT_OK;
+}
+
 /* A bare file: the shape comes from --model and its flags, or from the tensors. */
 static vt_status read_bare(vt_checkpoint *c, const vt_model_flags *flags)
 {
@@ -111,6 +132,7 @@ vt_status vt_checkpoint_open(vt_checkpoint *c, const char *path, const vt_model_
     if (format && strcmp(format, "1") != 0)
         st = vt_fail(VT_INVALID, "%s: checkpoint format %s; this version reads format 1", path, format);
     else st = c->ours ? read_ours(c) : read_bare(c, flags);
+    if (st == VT_OK && c->ours && flags) st = check_flags(c, flags);
     if (st) vt_checkpoint_close(c);
     return st;
 }

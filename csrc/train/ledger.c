@@ -230,6 +230,7 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
         int from = pass < 2 ? f->batch_size : SMALL - 1, to = pass < 2 ? SMALL : 1;
         for (int micro = from; micro >= to || micro == f->batch_size; micro--) {
             if (micro > f->batch_size || f->batch_size % micro) continue;
+            if ((int64_t)(f->batch_size / micro) * f->accumulation > VT_MOST_MICRO_BATCHES) continue;
             vt_status st = try_micro(f, micro, pass > 0, model, device, loading);
             if (st) return st;
             if (f->ledger.peak <= bytes) return VT_OK;
@@ -237,8 +238,8 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
         }
     }
     return vt_fail(VT_FAILED,
-                   "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model or "
-                   "image, fewer --lanes, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
+                   "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model, "
+                   "image or --batch-size, fewer --lanes, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
 }
 
 /* --- telling --- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "train/settings.h"
+#include "train/step.h"
 
 #define RECIPE(member) VT_FIELD(vt_recipe, member)
 static const vt_option recipe_table[] = {
@@ -126,6 +127,11 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
     if (r->micro_batch_size && r->batch_size % r->micro_batch_size)
         return vt_fail(VT_INVALID, "--micro-batch-size %d does not divide --batch-size %d", r->micro_batch_size,
                        r->batch_size);
+    int64_t micros = (int64_t)(r->micro_batch_size ? r->batch_size / r->micro_batch_size : 1) * r->grad_accum_steps;
+    if (micros > VT_MOST_MICRO_BATCHES)
+        return vt_fail(VT_INVALID, "--micro-batch-size %d: %lld micro-batches a step, at most %d: raise it, or lower "
+                       "--batch-size or --grad-accum-steps", r->micro_batch_size, (long long)micros,
+                       VT_MOST_MICRO_BATCHES);
     if (r->lanes & (r->lanes - 1)) return vt_fail(VT_INVALID, "--lanes %d: must be a power of two", r->lanes);
     if (r->warmup_epochs >= r->epochs && vt_options_given(o, "warmup-epochs"))
         return vt_fail(VT_INVALID, "--warmup-epochs %g: the run has %d epochs", r->warmup_epochs, r->epochs);

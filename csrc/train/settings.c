@@ -123,7 +123,7 @@ static vt_status channel_list(const char *flag, const vt_strings *given, int cha
     for (int i = 0; i < chans; i++) {
         const char *text = given->items[given->count == 1 ? 0 : i];
         double v;
-        if (!vt_parse_double(text, strlen(text), &v))
+        if (!vt_parse_double(text, strlen(text), &v) || !isfinite((float)v))
             return vt_fail(VT_INVALID, "--%s: %s is not a number", flag, text);
         values[i] = (float)v;
     }

@@ -55,6 +55,8 @@ vt_status vt_stores_create(vt_stores *stores, vt_store *params);
 void vt_stores_free(vt_stores *stores, vt_device *device); /* device: where they are bound, or NULL; not the parameters */
 vt_status vt_stores_bind(vt_stores *stores, vt_device *device, bool ema); /* not the parameters */
 
+enum { VT_MOST_MICRO_BATCHES = 1 << 16 }; /* each is a copy of the model's nodes, in host memory */
+
 enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 }; /* what can be read after the run, beside the loss */
 
 /* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count >

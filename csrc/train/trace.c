@@ -344,6 +344,9 @@ static vt_status open_model(trace *t)
     const vt_safetensor *head = vt_safetensors_find(&w, "head.weight");
     if (!config.classes && head && head->ndim == 2) config.classes = (int)head->shape[0];
     vt_safetensors_close(&w);
+    if (!config.classes)
+        return vt_fail(VT_INVALID, "%s: tensor head.weight [classes, width] is missing: is this file the weights?",
+                       t->o->weights);
     st = vt_model_create(&t->model, &config, &t->o->device);
     return st ? st : vt_model_load(t->model, t->o->weights);
 }

@@ -208,6 +208,35 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.plan(*TINY, "--data-path", self.data, "--batch-size", 12)["params"],
                          self.plan(*TINY, "--num-classes", 3, "--batch-size", 12)["params"])
 
+    def test_sizes_out_of_reach(self):
+        """Refused by flag, or by tensor where no one flag is to blame; never computed with numbers that overflowed."""
+        base = ["plan", *TINY]
+        for flag, *more in (("--img-size", 0), ("--img-size", "0x16"), ("--img-size", 1000000),
+                            ("--img-size", 100000, "--patch-size", 1), ("--fit", 0), ("--mean", "nan"),
+                            ("--mean", "1e300"), ("--std", 0), ("--std", -1), ("--batch-size", 0),
+                            ("--micro-batch-size", 1, "--batch-size", 1 << 20),
+                            ("--grad-accum-steps", 65536, "--batch-size", 1 << 20, "--micro-batch-size", 1)):
+            self.assertIn(flag, vitc(*base, flag, *more, expect=2).error)
+        self.assertIn("--std", vitc("bench", "step", *TINY, "--batch-size", 2, "--std", 0, expect=2).error)
+        huge = ["--model", "deit_micro", "--img-size", 50000, "--patch-size", 16, "--embed-dim", 65536,
+                "--mlp-ratio", 64, "--batch-size", 1 << 20]
+        self.assertIn("tensor blocks.0.mlp.fc1", vitc("plan", *huge, expect=2).error)
+        cut = ["--batch-size", 1 << 18, "--grad-accum-steps", 1024]
+        self.assertIn("nothing fits", vitc(*base, *cut, "--fit", "1MiB", expect=1).error)  # not 2^28 micro-batches
+
+    def test_flags_that_are_not_the_checkpoints(self):
+        for command in (["eval", "--data-path", self.data], ["predict", self.images[0]]):
+            run = [*command, "--checkpoint", self.last]
+            for flag, value in (("--model", "deit_tiny_patch16_224"), ("--num-classes", 5), ("--img-size", 32),
+                                ("--depth", 3)):
+                self.assertIn(flag + " %s: " % value, vitc(*run, flag, value, expect=2).error)
+            vitc(*run, *TINY)
+        x = self.path("images.safetensors")
+        vitc("predict", "--checkpoint", self.last, self.images[0], "--tensors", x)
+        error = vitc("trace", *TINY, "--weights", x, "--inputs", x, "--output", self.path("y"), expect=2).error
+        self.assertIn(x, error)
+        self.assertIn("head.weight", error)
+
     def test_plan_fits(self):
         base = ["--model", "deit_tiny_patch16_224", "--batch-size", 64]
         previous = math.inf
