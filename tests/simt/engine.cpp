@@ -19,7 +19,9 @@ enum { RING = 2 * MAX_THREADS, PATIENCE = 64 };
 
 static struct {
     const std::function<void()> *kernel;
+    uint64_t seed;
     bool ordered;               /* seed 0 */
+    int ahead;                  /* threads made ready go before the others: never, always, or drawn each time */
     uint64_t draws;
     std::string failure;
     int ready[RING];            /* threads, in the order in which they go on: a ring */
@@ -153,11 +155,11 @@ void simt_progress()
     engine.idle_yields = 0;
 }
 
-/* Before or behind all others that are ready, drawn: warps drift apart as far as they can, or stay in step. */
+/* Before all others that are ready, so that warps drift apart as far as they can; or behind, in step. */
 void threads_ready(int *list, int n)
 {
     shuffle(list, n);
-    bool before = random_below(2) != 0;
+    bool before = engine.ahead < 2 ? engine.ahead : random_below(2) != 0;
     for (int i = 0; i < n; i++) {
         the_block.all[list[i]].state = THREAD_READY;
         engine.ready[(before ? --engine.first : engine.end++) % RING] = list[i];
@@ -222,7 +224,8 @@ static std::string kernel_signature()
     std::string text = name ? name : "kernel";
     free(name);
     size_t from = text.find("(void (*)("), to = text.find("), dim3");
-    return from != std::string::npos && to != std::string::npos ? "kernel " + text.substr(from + 9, to - from - 8) : text;
+    if (from == std::string::npos || to == std::string::npos) return text;
+    return "kernel " + text.substr(from + 9, to - from - 8);
 }
 
 /* ---- grids ------------------------------------------------------------------------------------------------------- */
@@ -231,9 +234,10 @@ static void seed_grid()
 {
     static uint64_t grids;
     const char *text = getenv("SIMT_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
-    engine.ordered = seed == 0;
-    engine.draws = seed * 0xD1342543DE82EF95u + grids++;
+    engine.seed = text ? strtoull(text, NULL, 0) : 1;
+    engine.ordered = engine.seed == 0;
+    engine.draws = engine.seed * 0xD1342543DE82EF95u + grids++;
+    engine.ahead = (int)random_below(3);
 }
 
 static void begin_block(dim3 shape)
@@ -307,7 +311,7 @@ bool simt_run_grid(dim3 grid, dim3 block, size_t smem, const std::function<void(
         }
     }
     if (engine.failure.empty()) return true;
-    engine.failure = kernel_signature() + ", " + engine.failure;
+    engine.failure = kernel_signature() + ", " + engine.failure + " (SIMT_SEED=" + std::to_string(engine.seed) + ")";
     if (report) *report = engine.failure;
     else fprintf(stderr, "simt: %s\n", engine.failure.c_str());
     return false;

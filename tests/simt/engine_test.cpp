@@ -1,36 +1,9 @@
-/* Correct kernels run right with every seed: barriers, collectives, asynchronous copies, fragments. */
+/* Correct kernels run right with every seed: barriers, collectives, asynchronous copies. */
 #include <simt.h>
 
 #include <vector>
 
-#include "test.h"
-
-enum { SEEDS = 12, LANES = 32 };
-static const uint32_t FULL = 0xFFFFFFFFu;
-
-static void set_seed(int seed)
-{
-    char text[16];
-    snprintf(text, sizeof text, "%d", seed);
-    setenv("SIMT_SEED", text, 1);
-}
-
-/* True where the grid ran to its end with each seed and `good` holds after each. */
-static void run_all(dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel,
-                    const std::function<bool()> &good)
-{
-    for (int seed = 0; seed < SEEDS; seed++) {
-        std::string report;
-        set_seed(seed);
-        CHECK_MSG(simt_run_grid(grid, block, smem, kernel, &report), "seed %d: %s", seed, report.c_str());
-        CHECK_MSG(good(), "with seed %d", seed);
-    }
-}
-
-template <typename T> static T *take(simt_cursor &at, size_t n, size_t align = 16)
-{
-    return (T *)simt_smem_take(at, n * sizeof(T), align);
-}
+#include "seeds.h"
 
 static float exchange(uint32_t mask, float v, int from)
 {
@@ -159,6 +132,29 @@ TEST(named_barriers_and_groups)
             [&] { return out[5] == 5 + 3 && out[300] == 300 + 5; });
 }
 
+/* Of eight warps that never wait for each other: with some seeds they stay in step, with others one runs far ahead. */
+TEST(warps_drift_apart_by_seed)
+{
+    enum { WARPS = 8, ROUNDS = 6 };
+    int in_step = 0, ahead = 0;
+    for (int seed = 1; seed <= 40; seed++) {
+        int done[WARPS] = {}, most = 0;
+        set_seed(seed);
+        bool ran = simt_run_grid(1, WARPS * LANES, 0, [&] {
+            for (int round = 0; round < ROUNDS; round++) {
+                simt_exchange(FULL, NULL, 0, NULL);
+                if (threadIdx.x % LANES) continue;
+                int mine = ++done[threadIdx.x / LANES];
+                for (int other : done) most = mine - other > most ? mine - other : most;
+            }
+        }, NULL);
+        CHECK(ran);
+        in_step += most <= 2;
+        ahead += most == ROUNDS;
+    }
+    CHECK_MSG(in_step > 4 && ahead > 4, "of 40 seeds %d in step, %d far ahead", in_step, ahead);
+}
+
 TEST(yield_lets_others_run)
 {
     std::vector<int> out(256);
@@ -181,137 +177,7 @@ TEST(yield_lets_others_run)
             });
 }
 
-/* ---- fragments, element by element as the PTX ISA writes them ----------------------------------------------------- */
-
-TEST(mma_fragments)
-{
-    float a[16][16], b[16][8], d[16][8], want[16][8];
-    for (int r = 0; r < 16; r++)
-        for (int c = 0; c < 16; c++) a[r][c] = (float)((r * 7 + c * 3) % 17 - 8);
-    for (int r = 0; r < 16; r++)
-        for (int c = 0; c < 8; c++) b[r][c] = (float)((r * 5 + c * 11) % 19 - 9);
-    for (int r = 0; r < 16; r++)
-        for (int c = 0; c < 8; c++) {
-            want[r][c] = (float)(r - c);
-            for (int k = 0; k < 16; k++) want[r][c] += a[r][k] * b[k][c];
-        }
-    run_all(1, 32, 0,
-            [&] {
-                int group = (int)threadIdx.x >> 2, in_group = (int)threadIdx.x % 4;
-                uint32_t fa[4] = {}, fb[2] = {};
-                float fd[4];
-                for (int i = 0; i < 8; i++) {
-                    int row = (i < 2 || (i >= 4 && i < 6)) ? group : group + 8;
-                    int col = in_group * 2 + (i & 1) + (i >= 4 ? 8 : 0);
-                    fa[i / 2] |= simt_bf16_bits(a[row][col]) << 16 * (i & 1);
-                }
-                for (int i = 0; i < 4; i++) {
-                    int row = in_group * 2 + (i & 1) + (i >= 2 ? 8 : 0);
-                    fb[i / 2] |= simt_bf16_bits(b[row][group]) << 16 * (i & 1);
-                    fd[i] = (float)((i < 2 ? group : group + 8) - (in_group * 2 + (i & 1)));
-                }
-                simt_mma_bf16(fd, fa, fb);
-                for (int i = 0; i < 4; i++) d[i < 2 ? group : group + 8][in_group * 2 + (i & 1)] = fd[i];
-            },
-            [&] { return memcmp(d, want, sizeof d) == 0; });
-}
-
-TEST(matrix_loads)
-{
-    for (int count = 1; count <= 4; count *= 2) {
-        for (int transposed = 0; transposed < 2; transposed++) {
-            int wrong = 0;
-            run_all(1, 64, 4 * 8 * 8 * 2,
-                    [&] {
-                        simt_cursor at = simt_smem_open();
-                        uint16_t *m = take<uint16_t>(at, 4 * 8 * 8);
-                        int t = (int)threadIdx.x, lane = t % LANES;
-                        for (int i = t; i < 256; i += 64) m[i] = (uint16_t)i; /* matrix, row, column */
-                        simt_barrier(0, 0);
-                        uint32_t r[4];
-                        const void *row = lane < 8 * count ? m + lane * 8 : NULL;
-                        simt_load_matrix(r, count, row, transposed);
-                        for (int i = 0; i < count; i++)
-                            for (int half = 0; half < 2; half++) {
-                                int major = lane / 4, minor = 2 * (lane % 4) + half;
-                                int at_row = transposed ? minor : major, at_col = transposed ? major : minor;
-                                wrong += (r[i] >> 16 * half & 0xFFFF) != (uint32_t)(i * 64 + at_row * 8 + at_col);
-                            }
-                    },
-                    [&] { return wrong == 0; });
-        }
-    }
-}
-
-/* ---- a matrix product: asynchronous copies in two stages, ldmatrix, its transposing form, mma ---------------------- */
-
-enum { GM = 64, GN = 32, GK = 96, STEP = 32 };
-
-/* Copies rows x 8 * chunks bf16 from `from`, `stride` elements a row, to rows of 16 * chunks bytes, swizzled not. */
-static void copy_tile(uint16_t *to, const uint16_t *from, int rows, int chunks, int stride)
-{
-    for (int i = (int)threadIdx.x; i < rows * chunks; i += (int)blockDim.x) {
-        int r = i / chunks, c = i % chunks * 8;
-        simt_copy_async(to + r * chunks * 8 + c, from + r * stride + c, true);
-    }
-}
-
-static void product_kernel(const uint16_t *a, // [GM, GK]
-                           const uint16_t *b, // [GK, GN]
-                           float *d)          // [GM, GN]
-{
-    simt_cursor at = simt_smem_open();
-    uint16_t *as = take<uint16_t>(at, 2 * GM * STEP), *bs = take<uint16_t>(at, 2 * STEP * GN, 1024);
-    int lane = (int)threadIdx.x % LANES, row = (int)threadIdx.x / LANES * 16;
-    float acc[GN / 8][4] = {};
-    copy_tile(as, a, GM, STEP / 8, GK);
-    copy_tile(bs, b, STEP, GN / 8, GN);
-    simt_copy_commit();
-    for (int k = 0; k < GK; k += STEP) {
-        int now = k / STEP % 2, next = 1 - now;
-        if (k + STEP < GK) {
-            copy_tile(as + next * GM * STEP, a + k + STEP, GM, STEP / 8, GK);
-            copy_tile(bs + next * STEP * GN, b + (k + STEP) * GN, STEP, GN / 8, GN);
-        }
-        simt_copy_commit();
-        simt_copy_wait(1);
-        simt_barrier(0, 0);
-        for (int kk = 0; kk < STEP; kk += 16) {
-            uint32_t fa[4], fb[4];
-            simt_load_matrix(fa, 4, as + now * GM * STEP + (row + lane % 16) * STEP + kk + lane / 16 * 8, false);
-            for (int n = 0; n < GN; n += 16) {
-                simt_load_matrix(fb, 4, bs + now * STEP * GN + (kk + lane % 16) * GN + n + lane / 16 * 8, true);
-                uint32_t first[2] = {fb[0], fb[1]}, second[2] = {fb[2], fb[3]};
-                simt_mma_bf16(acc[n / 8], fa, first);
-                simt_mma_bf16(acc[n / 8 + 1], fa, second);
-            }
-        }
-        simt_barrier(0, 0);
-    }
-    for (int n = 0; n < GN / 8; n++)
-        for (int i = 0; i < 4; i++)
-            d[(row + lane / 4 + i / 2 * 8) * GN + n * 8 + lane % 4 * 2 + i % 2] = acc[n][i];
-}
-
-TEST(product)
-{
-    alignas(16) static uint16_t a[GM * GK], b[GK * GN];
-    static float d[GM * GN], want[GM * GN];
-    for (int i = 0; i < GM; i++)
-        for (int k = 0; k < GK; k++)
-            for (int j = 0; j < GN; j++) {
-                float va = (float)((i * 5 + k * 7) % 15 - 7), vb = (float)((k * 3 + j * 13) % 11 - 5);
-                a[i * GK + k] = (uint16_t)simt_bf16_bits(va);
-                b[k * GN + j] = (uint16_t)simt_bf16_bits(vb);
-                want[i * GN + j] += va * vb;
-            }
-    run_all(1, GM / 16 * LANES, 2 * (GM * STEP + STEP * GN) * 2, [&] { product_kernel(a, b, d); },
-            [&] {
-                bool same = memcmp(d, want, sizeof d) == 0;
-                memset(d, 0, sizeof d);
-                return same;
-            });
-}
+/* ---- asynchronous copies ----------------------------------------------------------------------------------------- */
 
 TEST(copies_of_zeros)
 {
@@ -371,10 +237,8 @@ int main()
     RUN(tiled_transpose);
     RUN(parts_of_a_warp_exchange_apart);
     RUN(named_barriers_and_groups);
+    RUN(warps_drift_apart_by_seed);
     RUN(yield_lets_others_run);
-    RUN(mma_fragments);
-    RUN(matrix_loads);
-    RUN(product);
     RUN(copies_of_zeros);
     RUN(addresses_are_the_devices);
     RUN(bf16_bits);

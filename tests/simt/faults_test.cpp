@@ -1,4 +1,4 @@
-/* Planted mistakes: each is caught, with a report that names it, or as a wrong or NaN result, or by AddressSanitizer. */
+/* Planted mistakes: each is caught, with a report that names it, as a wrong or NaN result, or by AddressSanitizer. */
 #include <simt.h>
 
 #include <sys/mman.h>
@@ -6,10 +6,9 @@
 #include <unistd.h>
 
 #include "sanitizers.h"
-#include "test.h"
+#include "seeds.h"
 
-enum { SEEDS = 8, LANES = 32, OUT = 1024 };
-static const uint32_t FULL = 0xFFFFFFFFu;
+enum { OUT = 1024 };
 #ifdef SIMT_ASAN
 static const bool asan = true;
 #else
@@ -26,9 +25,7 @@ static struct outcome {
 
 static void run_once(int seed, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", seed);
-    setenv("SIMT_SEED", text, 1);
+    set_seed(seed);
     memset(result, 0, sizeof *result);
     fflush(NULL);
     pid_t child = fork();
@@ -66,7 +63,8 @@ static void poisoned(int n, const char *part, dim3 grid, dim3 block, size_t smem
                       result->report);
         } else {
             CHECK_MSG(result->ran && result->ok, "seed %d: %s", seed, result->report);
-            for (int i = 0; i < n; i++) CHECK_MSG(isnan(result->out[i]), "seed %d: out[%d] is %g", seed, i, result->out[i]);
+            for (int i = 0; i < n; i++)
+                CHECK_MSG(isnan(result->out[i]), "seed %d: out[%d] is %g", seed, i, result->out[i]);
         }
     }
 }
@@ -83,15 +81,10 @@ static void varies(int n, float (*want)(int i), size_t smem, const std::function
     }
 }
 
-static float *take(simt_cursor &at, size_t n)
-{
-    return (float *)simt_smem_take(at, n * sizeof(float), 16);
-}
-
 static float *take_one(size_t n)
 {
     simt_cursor at = simt_smem_open();
-    return take(at, n);
+    return take<float>(at, n);
 }
 
 static int me()
@@ -116,7 +109,7 @@ TEST(missing_barrier_before_the_next_write)
         float *all = take_one(128);
         for (int round = 0; round < 2; round++) {
             all[me()] = (float)(me() + round * 128);
-            simt_barrier(0, 0); /* thread 127 comes last in thread order, and goes on at once: nobody reads what is its */
+            simt_barrier(0, 0); /* thread 127 comes last in thread order, and goes on at once: its own is not read */
             int from = me() < 126 ? me() + 1 : 126;
             result->out[me()] += all[from] != (float)(from + round * 128);
         }
@@ -137,9 +130,9 @@ TEST(missing_warp_sync)
 
 TEST(write_past_the_end)
 {
-    poisoned(0, "written 0 bytes past the end of take 0", 2, 64, 1024, [] {
+    poisoned(0, "written 0 bytes past take 0", 2, 64, 1024, [] {
         simt_cursor at = simt_smem_open();
-        float *first = take(at, 64), *second = take(at, 64);
+        float *first = take<float>(at, 64), *second = take<float>(at, 64);
         first[me() + 1] = second[me()] = 0;
     });
 }
@@ -154,10 +147,10 @@ TEST(write_before_the_start)
 
 TEST(write_past_the_last)
 {
-    poisoned(0, "written 4 bytes past the end of take 1", 2, 64, 512, [] {
+    poisoned(0, "written 4 bytes past take 1", 2, 64, 512, [] {
         simt_cursor at = simt_smem_open();
-        take(at, 64);
-        take(at, 64)[me() + 2 * (me() == 63)] = 0;
+        take<float>(at, 64);
+        take<float>(at, 64)[me() + 2 * (me() == 63)] = 0;
     });
 }
 
@@ -179,8 +172,8 @@ TEST(more_than_the_launch_gives)
 {
     reported("the launch gave 256", 1, 64, 256, [] {
         simt_cursor at = simt_smem_open();
-        take(at, 61); /* 244 bytes, rounded to 256 */
-        take(at, 1);
+        take<float>(at, 61); /* 244 bytes, rounded to 256 */
+        take<float>(at, 1);
     });
     reported("shared memory", 1, 64, 228 * 1024, [] {});
 }
@@ -190,7 +183,7 @@ TEST(takes_that_differ)
     reported("others took", 1, 64, 1024, [] { take_one(me() < 32 ? 64 : 60); });
     reported("not aligned to 1024", 1, 64, 4096, [] {
         simt_cursor at = simt_smem_open();
-        take(at, 64);
+        take<float>(at, 64);
         simt_smem_take(at, 1024, 1024);
     });
 }
@@ -264,6 +257,14 @@ TEST(copy_over_what_others_read)
     });
 }
 
+TEST(ldmatrix_from_global_memory)
+{
+    reported("ldmatrix from", 1, 32, 512, [] {
+        uint32_t r[4];
+        simt_load_matrix(r, 4, me() == 9 ? source : take_one(128), false);
+    });
+}
+
 TEST(copy_into_global_memory)
 {
     reported("not in shared memory", 1, 32, 512, [] { simt_copy_async(source, source + 4, true); });
@@ -289,7 +290,7 @@ TEST(source_is_read_at_issue_or_at_landing)
     CHECK_MSG(early > 4 && early < 28, "%d of 32", early);
 }
 
-/* ---- waiting for those who do not come ---------------------------------------------------------------------------- */
+/* ---- waiting for those who do not come --------------------------------------------------------------------------- */
 
 TEST(divergent_barrier)
 {
@@ -369,6 +370,7 @@ int main()
     RUN(copy_never_waited_for);
     RUN(copy_read_too_early);
     RUN(copy_over_what_others_read);
+    RUN(ldmatrix_from_global_memory);
     RUN(copy_into_global_memory);
     RUN(source_is_read_at_issue_or_at_landing);
     RUN(divergent_barrier);

@@ -9,7 +9,8 @@ typedef struct fiber fiber;
 /* The fiber of the OS thread's own stack, for switches back to it. To be called on that stack, before any switch. */
 fiber *fiber_home();
 
-/* A new fiber; the first switch to it calls entry(), which never returns. Never freed, at most 1024: callers keep a pool. */
+/* A new fiber; the first switch to it calls entry(), which never returns. Never freed and at most 1024:
+ * callers keep a pool. */
 fiber *fiber_new(void (*entry)());
 
 /* Forgets what the fiber was doing: the next switch to it calls entry() again. */

@@ -1,4 +1,4 @@
-/* matrix.cpp - ldmatrix and mma.sync m16n8k16; fragments as the PTX ISA draws them. The warp's last lane works for all. */
+/* matrix.cpp - ldmatrix and mma.sync m16n8k16; fragments as the PTX ISA draws them. The last lane works for all. */
 #include "engine.h"
 
 static int first_of_warp()
@@ -81,7 +81,7 @@ static float high(uint32_t pair)
 static void multiply(void *const *all, int n)
 {
     (void)n;
-    float a[16][16], b[16][8], d[16][8];
+    static float a[16][16], b[16][8], d[16][8]; /* static: the last lane's own stack is cold */
     for (int i = 0; i < WARP_LANES; i++) {
         const product *p = (const product *)all[i];
         int g = i / 4, t = 2 * (i % 4);

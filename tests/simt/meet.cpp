@@ -65,7 +65,8 @@ static void check_group(const char *what, int first, int n, uint32_t mask)
     int me = simt_thread();
     if (n < WARP_LANES || n % WARP_LANES || first < 0 || first % WARP_LANES)
         simt_fail("%s of %d threads from %d, not whole warps", what, n, first);
-    if (me < first || me >= first + n) simt_fail("%s of threads %d-%d, of which it is none", what, first, first + n - 1);
+    if (me < first || me >= first + n)
+        simt_fail("%s of threads %d-%d, of which it is none", what, first, first + n - 1);
     if (n == WARP_LANES) {
         if (!(mask >> (me - first) & 1)) simt_fail("%s with mask %#x, of which it is none", what, mask);
         int lanes = the_block.threads - first;
@@ -83,7 +84,7 @@ static meeting *find_meeting(const char *what, int first, int n, uint32_t mask, 
     for (int i = 0; i < begun[warp]; i++) {
         meeting *m = &meetings[warp][i];
         if (m->n == n && m->mask == mask) {
-            if (strcmp(m->what, what) || m->shape != shape)
+            if ((m->what != what && strcmp(m->what, what)) || m->shape != shape)
                 simt_fail("%s (%zu) where others wait in %s (%zu)", what, shape, m->what, m->shape);
             return m;
         }
@@ -106,8 +107,9 @@ void simt_meet(const char *what, int first, int n, uint32_t mask, size_t shape, 
     }
     *m = meetings[first / WARP_LANES][--begun[first / WARP_LANES]];
     simt_progress();
-    void *all[MAX_THREADS];
-    int list[MAX_THREADS], others = 0, me = simt_thread();
+    static void *all[MAX_THREADS]; /* static: the last thread's own stack is cold */
+    static int list[MAX_THREADS];
+    int others = 0, me = simt_thread();
     for (int i = 0; i < n; i++) {
         bool in = n > WARP_LANES || (mask >> i & 1);
         all[i] = in ? the_block.all[first + i].mine : NULL;

@@ -134,7 +134,7 @@ const char *smem_end()
         const unsigned char *to = i < smem.count ? smem.takes[i].at : smem.count ? smem.end + PERIOD / 2 : at;
         for (const unsigned char *p = at; p < to; p++) {
             if (*p == ZONE) continue;
-            if (i) snprintf(text, sizeof text, "written %td bytes past the end of take %d of shared memory", p - at, i - 1);
+            if (i) snprintf(text, sizeof text, "written %td bytes past take %d of shared memory", p - at, i - 1);
             else snprintf(text, sizeof text, "written %td bytes before take 0 of shared memory", to - p);
             return text;
         }
