@@ -1,8 +1,8 @@
 /* fake.h - the fake device's own state: a CUDA device that is slow, small, and checks how it is used.
  *
  * Work is queued and runs only when the host waits for some of it, in any order that streams, events and the legacy
- * default stream allow; SIMT_SEED picks which (0: as queued). A missing wait therefore shows as a wrong result under some
- * seed. What was not waited for may not have run at all.
+ * default stream allow; SIMT_SEED picks which (0: as queued). A missing wait thus shows as a wrong result under a seed.
+ * What was not waited for may not have run at all.
  *
  * Device memory is poisoned (0xFF: NaN), lies between guard pages and cannot be touched by the host, nor by anyone once
  * freed. Copies are checked against allocations, when queued and when run. An asynchronous copy from pageable memory
@@ -122,7 +122,7 @@ struct fake_state {
 
 fake_state &fake();
 
-/* ---- calls (fake_device.cpp) --------------------------------------------------------------------------------------- */
+/* ---- calls (fake_device.cpp) ------------------------------------------------------------------------------------- */
 
 /* SAFE calls are allowed while capturing; UNSAFE ones are not where a capture forbids them; SYNC ones never are. */
 enum fake_kind { FAKE_SAFE, FAKE_UNSAFE, FAKE_SYNC };
@@ -146,7 +146,7 @@ template <typename F> static inline cudaError_t fake_call(const char *call, fake
     return fake_close(err != cudaSuccess ? err : body());
 }
 
-/* ---- scheduling (fake_stream.cpp) ---------------------------------------------------------------------------------- */
+/* ---- scheduling (fake_stream.cpp) -------------------------------------------------------------------------------- */
 
 fake_ref fake_push(const char *what, int lane, double us, fake_body body, const std::vector<fake_ref> &after);
 void fake_run(const fake_ref &until);    /* what it needs, and perhaps more */
@@ -157,7 +157,7 @@ CUstream_st *fake_stream(cudaStream_t stream); /* NULL: no such stream, or of an
  * capturing. */
 cudaError_t fake_enqueue(CUstream_st *s, const char *what, double us, fake_body body, fake_ref *queued = nullptr);
 
-/* ---- memory (fake_memory.cpp) --------------------------------------------------------------------------------------- */
+/* ---- memory (fake_memory.cpp) ------------------------------------------------------------------------------------ */
 
 void fake_memory_unlock(bool open);      /* whether device memory can be touched */
 bool fake_memory_is_device(const void *p);

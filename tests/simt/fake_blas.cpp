@@ -86,7 +86,7 @@ const char *cublasLtGetStatusString(cublasStatus_t status)
     return cublasGetStatusString(status);
 }
 
-/* ---- attributes: a table for each descriptor, so that a wrong size is refused as the library does ------------------ */
+/* ---- attributes: a table for each descriptor, so that a wrong size is refused as the library does ---------------- */
 
 struct field {
     int attr;

@@ -12,7 +12,7 @@ bool blas_handle_ok(cublasLtHandle_t handle);
 
 enum { SPLITS = 3, ALIGN = 16 };
 
-/* ---- what is accepted ---------------------------------------------------------------------------------------------- */
+/* ---- what is accepted -------------------------------------------------------------------------------------------- */
 
 static bool types_ok(const blas_desc &o, const blas_layout &a, const blas_layout &b, const blas_layout &c,
                      const blas_layout &d)
@@ -86,9 +86,9 @@ static cublasStatus_t pose(const blas_desc &o, const blas_layout &a, const blas_
     p->m = (int64_t)d.rows;
     p->n = (int64_t)d.cols;
     p->k = (int64_t)(ta ? a.rows : a.cols);
-    if ((ta ? a.cols : a.rows) != d.rows || (tb ? b.rows : b.cols) != d.cols || (tb ? b.cols : b.rows) != (uint64_t)p->k ||
-        c.rows != d.rows || c.cols != d.cols)
-        return CUBLAS_STATUS_INVALID_VALUE;
+    bool meet = (ta ? a.cols : a.rows) == d.rows && (tb ? b.rows : b.cols) == d.cols;
+    meet = meet && (tb ? b.cols : b.rows) == (uint64_t)p->k && c.rows == d.rows && c.cols == d.cols;
+    if (!meet) return CUBLAS_STATUS_INVALID_VALUE;
     if (!types_ok(o, a, b, c, d)) return CUBLAS_STATUS_NOT_SUPPORTED;
     p->batch = d.batch;
     p->a = matrix(a, ta);
@@ -102,7 +102,7 @@ static cublasStatus_t pose(const blas_desc &o, const blas_layout &a, const blas_
     return epilogue_ok(o, columns, d);
 }
 
-/* ---- algorithms ---------------------------------------------------------------------------------------------------- */
+/* ---- algorithms -------------------------------------------------------------------------------------------------- */
 
 static uint32_t made_for(const blas_desc &o, const blas_problem &p)
 {
@@ -200,7 +200,7 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* ---- the call ------------------------------------------------------------------------------------------------------ */
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 struct span { /* memory that the operation touches */
     const char *name;

@@ -1,7 +1,7 @@
 /* The fake cuBLASLt against plain loops in double: transposes, types, epilogues, algorithms; and what it refuses. */
 #include "fake_blas_case.h"
 
-/* ---- plain loops --------------------------------------------------------------------------------------------------- */
+/* ---- plain loops ------------------------------------------------------------------------------------------------- */
 
 static double gelu(double x)
 {
@@ -58,7 +58,7 @@ static expected loops(const call &x)
     return e;
 }
 
-/* ---- comparisons --------------------------------------------------------------------------------------------------- */
+/* ---- comparisons ------------------------------------------------------------------------------------------------- */
 
 static double slack(const setting &s, double v)
 {

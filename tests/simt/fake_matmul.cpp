@@ -1,4 +1,4 @@
-/* fake_matmul.cpp - the products of the fake cuBLASLt: fp32 sums in an order that the algorithm sets, then epilogues. */
+/* fake_matmul.cpp - the products of the fake cuBLASLt: fp32 sums in the algorithm's order, then epilogues. */
 #include "fake.h"
 #include "fake_blas.h"
 

@@ -96,7 +96,7 @@ bool fake_memory_intact(std::string *why)
     return true;
 }
 
-/* ---- allocation ---------------------------------------------------------------------------------------------------- */
+/* ---- allocation -------------------------------------------------------------------------------------------------- */
 
 static cudaError_t take(void **p, size_t bytes)
 {
@@ -232,7 +232,7 @@ cudaError_t cudaHostUnregister(void *p)
                      [=] { return unpin(p, true, "cudaHostUnregister", cudaErrorHostMemoryNotRegistered); });
 }
 
-/* ---- copies -------------------------------------------------------------------------------------------------------- */
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 typedef struct copy_side {
     const void *p;

@@ -68,7 +68,7 @@ TEST(devices_are_described)
     CUDA_OK(cudaDeviceSynchronize());
 }
 
-/* ---- faults: each in a process of its own ------------------------------------------------------------------------- */
+/* ---- faults: each in a process of its own ------------------------------------------------------------------------ */
 
 static int ends_with(const std::function<int()> &body)
 {

@@ -90,7 +90,7 @@ fake_ref fake_push(const char *what, int lane, double us, fake_body body, const 
     return op;
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 static CUstream_st *legacy(int device)
 {
@@ -151,7 +151,8 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
 {
     return fake_call("cudaStreamCreate", FAKE_SAFE, [=] {
         if (!stream || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
-        *stream = new CUstream_st{fake_current(), fake().lanes++, !(flags & cudaStreamNonBlocking), nullptr, nullptr, {}};
+        bool blocking = !(flags & cudaStreamNonBlocking);
+        *stream = new CUstream_st{fake_current(), fake().lanes++, blocking, nullptr, nullptr, {}};
         fake().streams.insert(*stream);
         return cudaSuccess;
     });
@@ -219,7 +220,7 @@ cudaError_t cudaDeviceSynchronize(void)
     });
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------------------------------ */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
@@ -277,7 +278,7 @@ static cudaError_t wait_captured(CUstream_st *s, CUevent_st *e)
         e->capture->invalid = true;
         return spoil(s, cudaErrorStreamCaptureMerge, "the event belongs to another capture");
     }
-    if (s == legacy(s->device)) return spoil(s, cudaErrorStreamCaptureImplicit, "the default stream cannot be captured");
+    if (s == legacy(s->device)) return spoil(s, cudaErrorStreamCaptureImplicit, "the default stream joins no capture");
     s->capture = e->capture;
     s->capture->streams.insert(s);
     for (size_t n : e->frontier)
@@ -342,7 +343,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
     });
 }
 
-/* ---- launches ------------------------------------------------------------------------------------------------------ */
+/* ---- launches ---------------------------------------------------------------------------------------------------- */
 
 static cudaError_t check_launch(dim3 grid, dim3 block, size_t smem)
 {
