@@ -29,7 +29,7 @@ typedef struct norm_shape {
     int d;                    /* D */
 } norm_shape;
 
-/* What an _any kernel's lane has at column k: n columns; `whole`: all NORM_W, aligned in every row. */
+/* What an _any kernel's lane has at column k: n columns, none where n <= 0; `whole`: NORM_W, aligned in every row. */
 typedef struct norm_piece {
     int n;
     bool whole;
@@ -37,7 +37,7 @@ typedef struct norm_piece {
 
 VT_DEVICE norm_piece norm_piece_at(const norm_shape &p, int k)
 {
-    norm_piece c = {p.d - k < NORM_W ? p.d - k : NORM_W, p.d % NORM_W == 0};
+    norm_piece c = {p.d - k < NORM_W ? p.d - k : NORM_W, p.d % NORM_W == 0 && k < p.d};
     return c;
 }
 
@@ -199,7 +199,7 @@ layernorm_grad_kernel(norm_shape p, int rows_per_block,
     if (last > p.rows) last = p.rows;
     for (int64_t row = first + warp; row < last; row += NORM_WARPS) {
         packed<T, NORM_W> dys[ITEMS];
-        packed<S, NORM_W> xs[ITEMS], dsums[ITEMS];
+        packed<S, NORM_W> xs[ITEMS], dsums[ITEMS] = {};
         norm_fetch(dys, dy + row * p.d, p.d);
         norm_fetch(xs, sum + row * p.d, p.d);
         if (dsum) norm_fetch(dsums, dsum + row * p.d, p.d);
@@ -223,7 +223,7 @@ layernorm_grad_kernel(norm_shape p, int rows_per_block,
         for (int i = 0; i < ITEMS; i++) { /* from the packed values again: registers are what limits this kernel */
             if (norm_column(i) >= p.d) break;
             floats<NORM_W> d = unpack(dys[i]), x = unpack(xs[i]), weight = load<NORM_W>(w + norm_column(i));
-            floats<NORM_W> add = dsum ? unpack(dsums[i]) : floats<NORM_W>{};
+            floats<NORM_W> add = unpack(dsums[i]);
 #pragma unroll
             for (int j = 0; j < NORM_W; j++)
                 d.v[j] = (d.v[j] * weight.v[j] - g_mean - (x.v[j] - m) * q * gx_mean) * q + add.v[j];

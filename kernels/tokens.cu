@@ -123,8 +123,9 @@ static void tokens_grad(const vt_run *r)
     dim3 grid = piece_grid(groups, s.each);
     VT_DISPATCH(dy, typedef T S; VT_DISPATCH(dx, launch(r, tokens_grad_kernel<T, S>, grid, PIECE_THREADS, 0, s,
                                                         in<S>(r, 0), out<T>(r, 0), partial)));
-    partials_results sums = {
-        {{out<float>(r, 1), NULL, 0, d}, {out<float>(r, 2), NULL, s.cls, d}, {out<float>(r, 3), NULL, 0, s.each}}};
+    partials_results sums = {{{out<float>(r, 1), NULL, 0, d},
+                              {out<float>(r, 2), NULL, s.cls, d},
+                              {out<float>(r, 3), NULL, 0, s.each}}};
     partials_sum(r, (int)groups, s.each, partial, sums);
 }
 
