@@ -110,5 +110,5 @@ static size_t attention_grad_scratch(const vt_device *device, const vt_node *n)
     return (size_t)vt_tensor_count(n->in[3]) * sizeof(float); /* delta has lse's shape */
 }
 
-VT_CUDA_OP(attention) = {attention, nullptr};
+VT_CUDA_OP(attention) = {attention, NULL};
 VT_CUDA_OP(attention_grad) = {attention_grad, attention_grad_scratch};
