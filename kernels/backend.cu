@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "base/alloc.h"
+#include "base/pool.h"
 }
 
 #define VT_OP(name, fast) extern "C" const vt_cuda_op vt_cuda_op_##name;
@@ -78,7 +79,7 @@ static vt_status set_precision(vt_device *d, vt_cuda *c, const vt_device_options
     return VT_OK;
 }
 
-static vt_status set_device(vt_cuda *c)
+static vt_status set_device(vt_device *d, vt_cuda *c)
 {
     struct cudaDeviceProp about;
     check(c, cudaSetDevice(c->ordinal), "cudaSetDevice");
@@ -90,6 +91,8 @@ static vt_status set_device(vt_cuda *c)
     if (c->arch < 80)
         return vt_fail(VT_INVALID, "--device cuda: %s has compute capability %d.%d, 8.0 is the least; use --device cpu",
                        about.name, about.major, about.minor);
+    snprintf(d->about, sizeof d->about, "cuda (%.80s, %s)", about.name, d->path);
+    d->threads = vt_pool_default_threads();
     check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check(c, cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "cudaStreamCreate");
     check(c, cudaEventCreateWithFlags(&c->copied, cudaEventDisableTiming), "cudaEventCreate");
@@ -123,7 +126,7 @@ static vt_status cuda_open(vt_device *d, const vt_device_options *o)
     if (!c) return vt_fail_memory("device");
     d->state = c;
     st = set_precision(d, c, o);
-    if (st == VT_OK) st = set_device(c);
+    if (st == VT_OK) st = set_device(d, c);
     if (st) cuda_close(d);
     return st;
 }

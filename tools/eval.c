@@ -85,9 +85,8 @@ static vt_status evaluate(vt_options *options, const settings *s, vt_checkpoint 
     t.crop_pct = vt_options_given(options, "crop-pct") ? s->images.crop_pct : c->preprocessing.crop_pct;
     t.interpolation = vt_options_given(options,
                                        "interpolation") ? s->images.interpolation : c->preprocessing.interpolation;
-    int threads = vt_pool_threads(model->device->pool);
-    fprintf(stderr, "device: %s (%s, %d threads)  %u images\n", model->device->backend->name, model->device->path,
-            threads, vt_dataset_count(data));
+    int threads = model->device->threads;
+    fprintf(stderr, "device: %s  %u images\n", model->device->about, vt_dataset_count(data));
     VT_TRY(vt_evaluate(&score, &eval, data, &t, s->data.num_workers < threads ? s->data.num_workers : threads,
                        s->data.bad_images));
     st = print(s, c, &score);

@@ -1,4 +1,5 @@
 /* The CPU backend: picks a code path at run time and hands out bodies; host memory is device memory. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -65,7 +66,11 @@ static vt_status cpu_open(vt_device *d, const vt_device_options *o)
     d->precision = (vt_precision){VT_F32, VT_F32};
     d->path = found->name;
     d->state = found->table;
-    return vt_pool_create(&d->pool, o->threads);
+    vt_status st = vt_pool_create(&d->pool, o->threads);
+    if (st) return st;
+    d->threads = vt_pool_threads(d->pool);
+    snprintf(d->about, sizeof d->about, "cpu (%s, %d threads)", d->path, d->threads);
+    return VT_OK;
 }
 
 static void cpu_close(vt_device *d)

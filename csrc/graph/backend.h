@@ -54,6 +54,8 @@ struct vt_device {
     const vt_backend *backend;
     struct vt_pool *pool;
     const char *path;     /* the code path in use: the same bits are promised within one */
+    char about[128];      /* for people: "cpu (avx2, 2 threads)" */
+    int threads;          /* of the host: the pool's, or as many as there are processors */
     vt_precision precision; /* of its graphs */
     const void *state;    /* the backend's own */
 };

@@ -99,7 +99,7 @@ vt_status vt_bench_step_run(vt_bench_step *r, const vt_bench_options *o)
     st = vt_bench_open(&s, o);
     if (st) return st;
     r->path = s.model->device->path;
-    r->threads = vt_pool_threads(s.model->device->pool);
+    r->threads = s.model->device->threads;
     VT_TRY(time_steps(r, &s, o));
     r->peak_bytes = vt_peak_bytes();
     VT_TRY(vt_graph_flops(s.trainer->step.graph, &flops, &recomputed));

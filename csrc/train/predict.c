@@ -73,8 +73,7 @@ static vt_status open_predictor(predictor *p)
     p->items = vt_alloc(kept * sizeof *p->items);
     p->logits = vt_alloc((size_t)p->batch * (size_t)c->classes * sizeof *p->logits);
     if (!p->pixels || !p->items || !p->logits) return vt_fail_memory("images");
-    snprintf(line, sizeof line, "device: %s (%s, %d threads)", p->model->device->backend->name, p->model->device->path,
-             vt_pool_threads(p->model->device->pool));
+    snprintf(line, sizeof line, "device: %s", p->model->device->about);
     j->say(j->arg, line);
     st = vt_eval_build(&p->eval, c, &p->model->params, VT_U8, p->batch, p->model->device->precision);
     return st ? st : vt_eval_open(&p->eval, &p->model->workspace);

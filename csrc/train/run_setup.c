@@ -192,8 +192,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     device.seed = (uint64_t)c->seed;
     VT_TRY(vt_model_create(&r->model, &r->config, &device));
     if (r->console.out)
-        fprintf(r->console.out, "device: %s (%s, %d threads)  model: %s, %.2f M parameters, %d classes\n",
-                r->model->device->backend->name, r->model->device->path, vt_pool_threads(r->model->device->pool),
+        fprintf(r->console.out, "device: %s  model: %s, %.2f M parameters, %d classes\n", r->model->device->about,
                 r->config.name, 1e-6 * (double)vt_model_parameters(r->model), r->config.classes);
     if (r->settings->run.finetune && !r->resumed.file.path) VT_TRY(finetune(r));
     VT_TRY(vt_trainer_create(&r->trainer, r->model, &o));
