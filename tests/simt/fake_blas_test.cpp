@@ -218,7 +218,7 @@ TEST(refusals)
         auto all = offers(&x, &heuristic);
         cublasStatus_t status = run(&x, all.empty() ? nullptr : &all[0].algo);
         close_call(&x);
-        return status;
+        return heuristic != CUBLAS_STATUS_SUCCESS ? heuristic : status;
     };
     CHECK_EQ(status_of(s, nullptr), CUBLAS_STATUS_NOT_SUPPORTED); /* the sum would run along A's fast axis */
     s.ta = false;
@@ -229,8 +229,10 @@ TEST(refusals)
     CHECK_EQ(status_of(s, nullptr), CUBLAS_STATUS_NOT_SUPPORTED);
     s.epilogue = CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     CHECK_EQ(status_of(s, nullptr), CUBLAS_STATUS_SUCCESS);
-    CHECK_EQ(status_of(s, [](call *x) { set(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, (int64_t)20); }),
-             CUBLAS_STATUS_INVALID_VALUE);
+    s.m = 13;
+    CHECK_EQ(status_of(s, [](call *x) { set(x, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, (int64_t)14); }),
+             CUBLAS_STATUS_INVALID_VALUE); /* a multiple of 8 is wanted */
+    s.m = 16;
     CHECK_EQ(status_of(s, [](call *x) { set(x, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, (int32_t)CUDA_R_32F); }),
              CUBLAS_STATUS_NOT_SUPPORTED);
     CHECK_EQ(status_of(s, [](call *x) { set(x, CUBLASLT_MATMUL_DESC_BIAS_POINTER, (void *)nullptr); }),

@@ -81,9 +81,9 @@ static int ends_with(const std::function<int()> &body)
 }
 
 /* A kernel makes `access`; 1 where the device breaks for good and the report names the kind. */
-static int kernel_fault(const char *kind, const std::function<void(float *)> &access, bool freed)
+static int kernel_fault(const char *kind, const std::function<void(float *)> &access, bool freed, size_t n = N)
 {
-    float *x = device_floats(N);
+    float *x = device_floats(n);
     if (freed) CUDA_OK(cudaFree(x));
     CUDA_OK(simt_launch(dim3(1), dim3(32), 0, nullptr, [=] { access(x); }));
     bool broken = cudaDeviceSynchronize() == cudaErrorIllegalAddress && cudaGetLastError() == cudaErrorIllegalAddress;
@@ -101,6 +101,7 @@ TEST(faults_break_the_device)
     CHECK_EQ(ends_with([&] { return kernel_fault("just outside", write_at(N), false); }), 1);
     CHECK_EQ(ends_with([&] { return kernel_fault("just outside", write_at(-1), false); }), 1);
     CHECK_EQ(ends_with([&] { return kernel_fault("just outside", write_at(N + 900), false); }), 1);
+    CHECK_EQ(ends_with([&] { return kernel_fault("just outside", write_at(N - 1), false, N - 1); }), 1);
     CHECK_EQ(ends_with([&] { return kernel_fault("just outside", [](float *) {}, false); }), 0);
     CHECK(ends_with([] { /* the host reads device memory */
         float *x = device_floats(N);
