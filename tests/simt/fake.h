@@ -4,9 +4,10 @@
  * default stream allow; SIMT_SEED picks which (0: as queued). A missing wait thus shows as a wrong result under a seed.
  * What was not waited for may not have run at all.
  *
- * Device memory is poisoned (0xFF: NaN), lies between guard pages and cannot be touched by the host, nor by anyone once
- * freed. Copies are checked against allocations, when queued and when run. An asynchronous copy from pageable memory
- * reads it at the call, one from pinned memory when it runs.
+ * Device memory is poisoned (0xFF: NaN), lies between guard pages and cannot be touched by the host (allocations over
+ * 1 MiB are locked now and then only, for it takes time), nor by anyone once freed. Copies are checked against
+ * allocations, when queued and when run. An asynchronous copy from pageable memory reads it at the call, one from
+ * pinned memory when it runs.
  *
  * Stricter than hardware, on purpose: a stream or an event is not destroyed while its work is pending; pageable host
  * memory is not copied while capturing; nothing reads a captured event after its capture. Not modelled: time (an
@@ -91,6 +92,7 @@ struct fake_range { /* memory from its address, the key it is kept under */
     void *mapped;         /* device memory: with guard pages */
     size_t mapped_bytes;
     bool registered;      /* host memory: by cudaHostRegister */
+    bool locked;          /* device memory: out of the host's reach */
 };
 typedef std::map<uintptr_t, fake_range> fake_ranges;
 

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { ALIGN = 256, POISON = 0xFF, CANARY = 0xA5, FREED_KEPT = 256 };
+enum { ALIGN = 256, POISON = 0xFF, CANARY = 0xA5, FREED_KEPT = 256, LARGE = 1 << 20, LOCK_LARGE_EVERY = 16 };
 
 static uintptr_t address(const void *p)
 {
@@ -54,18 +54,24 @@ bool fake_memory_holds(const void *p, size_t bytes, std::string *why)
     return false;
 }
 
-/* Pages on which the device's memory lies, without the guards. */
-static void protect(const fake_range &r, int rights)
+/* The pages on which the allocation lies, without the guards. */
+static void protect(fake_range *r, int rights)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    mprotect((char *)r.mapped + page, r.mapped_bytes - 2 * page, rights);
+    mprotect((char *)r->mapped + page, r->mapped_bytes - 2 * page, rights);
+    r->locked = rights == PROT_NONE;
 }
 
 void fake_memory_unlock(bool open)
 {
+    static unsigned closed;
     if (fake().unlocked == open) return;
     fake().unlocked = open;
-    for (auto &r : fake().device) protect(r.second, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    bool all = !open && ++closed % LOCK_LARGE_EVERY == 0; /* some milliseconds for 32 MiB */
+    for (auto &r : fake().device) {
+        if (open && r.second.locked) protect(&r.second, PROT_READ | PROT_WRITE);
+        if (!open && (all || r.second.bytes < LARGE)) protect(&r.second, PROT_NONE);
+    }
 }
 
 /* The bytes of a page before and behind an allocation that no guard page covers. */
@@ -110,19 +116,19 @@ static cudaError_t take(void **p, size_t bytes)
     size_t page = (size_t)sysconf(_SC_PAGESIZE), all = up(bytes, page) + 2 * page;
     void *mapped = mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) return cudaErrorMemoryAllocation;
-    fake_range r = {bytes, fake_current(), mapped, all, false};
+    fake_range r = {bytes, fake_current(), mapped, all, false, true};
     uintptr_t start = address(mapped) + all - page - up(bytes, ALIGN); /* its end close to the guard */
-    protect(r, PROT_READ | PROT_WRITE);
+    protect(&r, PROT_READ | PROT_WRITE);
     memset((void *)start, POISON, bytes);
     around(start, r, true);
-    if (!f.unlocked) protect(r, PROT_NONE);
+    if (!f.unlocked) protect(&r, PROT_NONE);
     f.device[start] = r;
     f.used[fake_current()] += up(bytes, ALIGN);
     *p = (void *)start;
     return cudaSuccess;
 }
 
-static void forget_oldest_freed()
+static void forget_one_freed()
 {
     fake_state &f = fake();
     if (f.freed.size() < FREED_KEPT) return;
@@ -143,9 +149,9 @@ static cudaError_t give_back(void *p)
     fake_drain(); /* as the runtime does */
     if (f.broken != cudaSuccess) return f.broken;
     fake_range r = it->second;
-    forget_oldest_freed();
+    forget_one_freed();
     madvise(r.mapped, r.mapped_bytes, MADV_DONTNEED);
-    protect(r, PROT_NONE); /* stronger than poison: any access stops the program */
+    protect(&r, PROT_NONE); /* stronger than poison: any access stops the program */
     f.used[r.device] -= up(r.bytes, ALIGN);
     f.device.erase(it);
     f.freed[address(p)] = r;
@@ -181,7 +187,7 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned)
         void *got = aligned_alloc(4096, up(bytes, 4096));
         if (!got) return cudaErrorMemoryAllocation;
         memset(got, POISON, bytes);
-        fake().pinned[address(got)] = {bytes, fake_current(), nullptr, 0, false};
+        fake().pinned[address(got)] = {bytes, fake_current(), nullptr, 0, false, false};
         *p = got;
         return cudaSuccess;
     });
@@ -221,7 +227,7 @@ cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned)
         if (find(fake().pinned, p, nullptr) ||
             (after != fake().pinned.end() && after->first < address(p) + bytes))
             return cudaErrorHostMemoryAlreadyRegistered;
-        fake().pinned[address(p)] = {bytes, fake_current(), nullptr, 0, true};
+        fake().pinned[address(p)] = {bytes, fake_current(), nullptr, 0, true, false};
         return cudaSuccess;
     });
 }

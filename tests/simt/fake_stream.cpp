@@ -49,13 +49,15 @@ static void step()
 
 void fake_run(const fake_ref &until)
 {
+    if (!until || until->done) return;
     fake_memory_unlock(true);
-    while (until && !until->done) step();
+    while (!until->done) step();
     fake_memory_unlock(false);
 }
 
 void fake_drain()
 {
+    if (!fake().pending) return;
     fake_memory_unlock(true);
     while (fake().pending) step();
     fake_memory_unlock(false);
