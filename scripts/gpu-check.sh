@@ -216,14 +216,16 @@ fi
 
 total=$(wc -l < "$parts/steps.tsv")
 echo "$((total - bad)) of $total steps are well, $SECONDS s" | tee -a "$parts/summary"
-cp "$parts/summary" "$out/summary.txt"
+for log in "$parts"/compare-*.log; do
+    if [ -e "$log" ]; then cat "$log"; fi
+done >> "$parts/summary"
 for log in "$parts"/*.log; do
     echo "==== $(basename "$log" .log)"
     tail -c 1000000 "$log"
 done > "$out/log.txt"
-"$python" - "$parts" "$card" > "$out/results.json" << 'PYTHON' || bad=$((bad + 1))
+"$python" - "$parts" "$card" "$out/results.json" << 'PYTHON' | tee -a "$parts/summary" || bad=$((bad + 1))
 import json, os, sys
-parts, card = sys.argv[1:]
+parts, card, to = sys.argv[1:]
 steps = []
 with open(os.path.join(parts, "steps.tsv"), encoding="utf-8", errors="replace") as rows:
     for row in rows:
@@ -237,6 +239,12 @@ with open(os.path.join(parts, "steps.tsv"), encoding="utf-8", errors="replace") 
             except ValueError as error:
                 step["note"] += f" ({name}.json: {error})"
         steps.append(step)
-json.dump({"card": card, "steps": steps}, sys.stdout, indent=1)
+        result = step.get("result")
+        if isinstance(result, dict) and "images_per_second" in result:
+            print(f"{name}: {result['images_per_second']:.0f} images/s, {result['step_ms']:.3f} ms a step, "
+                  f"{result['gflops'] / 1e3:.1f} TFLOP/s, {result['peak_bytes'] / 2**20:.0f} MiB")
+with open(to, "w", encoding="utf-8") as file:
+    json.dump({"card": card, "steps": steps}, file, indent=1)
 PYTHON
+cp "$parts/summary" "$out/summary.txt"
 [ "$bad" -eq 0 ]
