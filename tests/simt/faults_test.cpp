@@ -11,30 +11,37 @@
 enum { OUT = 1024 };
 #ifdef SIMT_ASAN
 static const bool asan = true;
+extern "C" const char *__asan_default_options() { return "symbolize=0"; } /* children die fast */
 #else
 static const bool asan = false;
 #endif
 
-/* What a grid in a child process left: AddressSanitizer ends that process. */
+/* What a grid left, in this process or in a child: AddressSanitizer ends the process. */
 static struct outcome {
-    bool ran;               /* to its end, or to a report; else the process died */
+    bool ran;               /* to its end, or to a report; else the child died */
     bool ok;
     char report[1024];
     float out[OUT];
 } *result;
 
-static void run_once(int seed, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
+static void run_here(int seed, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
 {
+    std::string report;
     set_seed(seed);
+    memset(result, 0, sizeof *result);
+    result->ok = simt_run_grid(grid, block, smem, kernel, &report);
+    snprintf(result->report, sizeof result->report, "%s", report.c_str());
+    result->ran = true;
+}
+
+static void run_apart(int seed, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
+{
     memset(result, 0, sizeof *result);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         if (asan && !freopen("/dev/null", "w", stderr)) _exit(2);
-        std::string report;
-        result->ok = simt_run_grid(grid, block, smem, kernel, &report);
-        snprintf(result->report, sizeof result->report, "%s", report.c_str());
-        result->ran = true;
+        run_here(seed, grid, block, smem, kernel);
         _exit(0);
     }
     int status;
@@ -45,7 +52,7 @@ static void run_once(int seed, dim3 grid, dim3 block, size_t smem, const std::fu
 static void reported(const char *part, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
 {
     for (int seed = 0; seed < SEEDS; seed++) {
-        run_once(seed, grid, block, smem, kernel);
+        run_here(seed, grid, block, smem, kernel);
         CHECK_MSG(result->ran && !result->ok && strstr(result->report, part), "seed %d: expected \"%s\", got \"%s\"",
                   seed, part, result->report);
     }
@@ -55,7 +62,7 @@ static void reported(const char *part, dim3 grid, dim3 block, size_t smem, const
 static void poisoned(int n, const char *part, dim3 grid, dim3 block, size_t smem, const std::function<void()> &kernel)
 {
     for (int seed = 0; seed < SEEDS; seed++) {
-        run_once(seed, grid, block, smem, kernel);
+        run_apart(seed, grid, block, smem, kernel);
         if (asan) {
             CHECK_MSG(!result->ran, "seed %d: not seen by AddressSanitizer", seed);
         } else if (part) {
@@ -73,7 +80,7 @@ static void poisoned(int n, const char *part, dim3 grid, dim3 block, size_t smem
 static void varies(int n, float (*want)(int i), size_t smem, const std::function<void()> &kernel)
 {
     for (int seed = 0; seed < SEEDS; seed++) {
-        run_once(seed, 1, (unsigned)n, smem, kernel);
+        run_here(seed, 1, (unsigned)n, smem, kernel);
         CHECK_MSG(result->ok, "seed %d: %s", seed, result->report);
         int wrong = 0;
         for (int i = 0; i < n; i++) wrong += !(result->out[i] == want(i));
@@ -157,7 +164,7 @@ TEST(write_past_the_last)
 TEST(never_written)
 {
     for (int seed = 0; seed < SEEDS; seed++) { /* the second block finds nothing of the first */
-        run_once(seed, 2, 64, 256, [] {
+        run_here(seed, 2, 64, 256, [] {
             float *all = take_one(64);
             result->out[blockIdx.x * 64 + threadIdx.x] = all[me()];
             simt_barrier(0, 0);
@@ -274,7 +281,7 @@ TEST(source_is_read_at_issue_or_at_landing)
 {
     int early = 0;
     for (int seed = 1; seed <= 32; seed++) {
-        run_once(seed, 1, 1, 16, [] {
+        run_here(seed, 1, 1, 16, [] {
             alignas(16) static float from[4];
             float *to = take_one(4);
             from[2] = 1;
