@@ -179,17 +179,25 @@ static void build_fill(vt_case_graph *c, const vt_case *s)
 
 /* ---- attention ------------------------------------------------------------------------------------------------- */
 
+/* A mask of -inf [1, n, n]: a token sees itself and the second half, so that whole tiles of keys can be masked. */
+static vt_tensor *half_mask(vt_case_graph *c, int64_t n)
+{
+    float *mask = vt_arena_alloc(&c->g->arena, (size_t)(n * n) * sizeof *mask);
+    if (!mask) c->g->status = vt_fail_memory("mask");
+    for (int64_t i = 0; mask && i < n * n; i++) mask[i] = i % n < n / 2 && i % n != i / n ? -INFINITY : 0;
+    return mask ? given(c, "mask", c->g->real, mask, DIMS(1, n, n)) : NULL;
+}
+
 /* dim: B, N, H, D, bias: 0 none, 1 one for all heads, 2 for each head, 3 a mask, 4 a mask of -inf; percent of
  * dropout; value: spread of qkv */
 static void build_attention(vt_case_graph *c, const vt_case *s)
 {
-    static const float mask[] = {0, -INFINITY, 0, -INFINITY, 0, 0, 0, 0, -INFINITY};
     const int *d = s->dim;
     vt_random random = draws(c, d[0]);
     vt_tensor *qkv = act(c, param(c, "qkv", s->value, DIMS(d[0], d[1], 3 * d[2] * d[3]))), *bias = NULL;
     if (d[4] == 1 || d[4] == 2) bias = param(c, "bias", 1, DIMS(d[4] == 1 ? 1 : d[2], d[1], d[1]));
     if (d[4] == 3) bias = vt_case_feed(c, "mask", c->g->real, -3, 3, DIMS(1, d[1], d[1]));
-    if (d[4] == 4) bias = given(c, "mask", c->g->real, mask, DIMS(1, 3, 3));
+    if (d[4] == 4) bias = half_mask(c, d[1]);
     output(c, vt_attention(c->g, "attn", qkv, bias, d[2], (float)d[5] / 100, &random));
 }
 
