@@ -18,13 +18,14 @@ typedef struct __align__(8) row_stats {
     float lse, delta; /* of a query; lse * log2 e */
 } row_stats;
 
-/* A query beyond the last has the probability 0 of every key. */
+/* Zeros behind the last query: its scores are 0 and its probabilities 1, but its dout is 0, and so is all it adds. */
 VT_DEVICE row_stats stats_of(const attention_problem &p, const float *lse, const float *delta, int i) // [N] both
 {
-    row_stats none = {1e30f, 0}, row = {0, 0};
-    if (i >= p.tokens) return none;
-    row.lse = lse[i] * LOG2_E;
-    row.delta = delta[i];
+    row_stats row = {0, 0};
+    if (i < p.tokens) {
+        row.lse = lse[i] * LOG2_E;
+        row.delta = delta[i];
+    }
     return row;
 }
 
