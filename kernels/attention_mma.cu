@@ -120,7 +120,7 @@ attention_mma_kernel(attention_problem p,
 
 bool attention_mma_fits(const attention_problem *p)
 {
-    return p->dim % 8 == 0 && p->dim <= 128;
+    return p->dim % 8 == 0 && p->dim <= 128 && p->scale > 0; /* the greatest q . k is the greatest score's */
 }
 
 void attention_mma_forward(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out, float *lse)

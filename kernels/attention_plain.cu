@@ -5,10 +5,14 @@
  * one a lane for products with the own row, then one column a lane for sums over the tile's rows. Global memory is
  * always accessed at neighbouring elements of a row, and a tile's rows serve all warps of the block.
  *
- * Bytes and FLOPs are the other kernels'; a multiply-add wants one or two reads of shared memory, and these bind. */
+ * Bytes and FLOPs are the other kernels'; reads of shared memory bind, about one for each multiply-add. */
 #include "attention.cuh"
 
-enum { TILE = WARP, MOST_WARPS = 8 };
+enum { TILE = WARP, TILE_STRIDE = TILE + 4, MOST_WARPS = 8 }; /* + 4: a quarter warp's quads lie in different banks */
+
+typedef struct __align__(16) quad {
+    float v[4];
+} quad;
 
 /* q, k, v, dout of one head: row i begins at data + i * stride. */
 template <typename T> struct matrix {
@@ -41,21 +45,25 @@ VT_DEVICE void clear_row(const attention_problem &p, float *own) // [padded]
 /* The product of the warp's row and row first + lane. All warps of the block call. */
 template <typename T>
 VT_DEVICE float dot_tile(const attention_problem &p, const float *own, // [padded]
-                         matrix<T> from, int first, float *tile)       // [TILE, TILE + 1], so that lanes' banks differ
+                         matrix<T> from, int first, float *tile)       // [TILE, TILE_STRIDE]
 {
-    float sum = 0;
+    quad sum = {};
     int lane = lane_id();
     for (int d = 0; d < p.dim; d += TILE) {
         block_sync();
         for (int r = own_warp(); r < TILE; r += own_warps()) {
             bool inside = first + r < p.tokens && d + lane < p.dim;
-            tile[r * (TILE + 1) + lane] = inside ? to_float(from.data[(first + r) * from.stride + d + lane]) : 0;
+            tile[r * TILE_STRIDE + lane] = inside ? to_float(from.data[(first + r) * from.stride + d + lane]) : 0;
         }
         block_sync();
+#pragma unroll 4
+        for (int x = 0; x < TILE; x += 4) {
+            quad a = *(const quad *)(own + d + x), b = *(const quad *)(tile + lane * TILE_STRIDE + x);
 #pragma unroll
-        for (int x = 0; x < TILE; x++) sum += own[d + x] * tile[lane * (TILE + 1) + x];
+            for (int i = 0; i < 4; i++) sum.v[i] += a.v[i] * b.v[i];
+        }
     }
-    return sum;
+    return (sum.v[0] + sum.v[1]) + (sum.v[2] + sum.v[3]);
 }
 
 /* acc = shrink * acc + sum over lanes of weight * row first + lane. */
@@ -149,13 +157,13 @@ VT_DEVICE gradient gradient_of(const attention_problem &p, const attention_head 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 template <typename T>
-__global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_kernel(attention_problem p,
+__global__ void __launch_bounds__(MOST_WARPS * WARP, 2) attention_plain_kernel(attention_problem p,
                                                                             const T *qkv, // [B, N, 3, H, D]
                                                                             T *out,       // [B, N, H, D]
                                                                             float *lse)   // [B, H, N]
 {
     smem_cursor smem = smem_open();
-    float *tile = smem_take<float>(smem, TILE * (TILE + 1));
+    float *tile = smem_take<float>(smem, TILE * TILE_STRIDE);
     float *own = smem_take<float>(smem, own_warps() * (2 * padded(p) + WARP)) + own_warp() * (2 * padded(p) + WARP);
     float *q = own, *o = own + padded(p), *weights = o + padded(p);
     row_place at = place_of(p);
@@ -183,7 +191,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_kernel(a
 /* ---- backward: dq, then dk and dv -------------------------------------------------------------------------------- */
 
 template <typename T>
-__global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_queries_kernel(attention_problem p,
+__global__ void __launch_bounds__(MOST_WARPS * WARP, 2) attention_plain_queries_kernel(attention_problem p,
                                                                                     const T *dout, // [B, N, H, D]
                                                                                     const T *qkv,  // [B, N, 3, H, D]
                                                                                     const float *lse,   // [B, H, N]
@@ -191,7 +199,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_queries_
                                                                                     T *dqkv) // [B, N, 3, H, D]
 {
     smem_cursor smem = smem_open();
-    float *tile = smem_take<float>(smem, TILE * (TILE + 1));
+    float *tile = smem_take<float>(smem, TILE * TILE_STRIDE);
     float *own = smem_take<float>(smem, own_warps() * (3 * padded(p) + WARP)) + own_warp() * (3 * padded(p) + WARP);
     float *q = own, *g = q + padded(p), *dq = g + padded(p), *weights = dq + padded(p);
     row_place at = place_of(p);
@@ -212,7 +220,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_queries_
 }
 
 template <typename T>
-__global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_keys_kernel(attention_problem p,
+__global__ void __launch_bounds__(MOST_WARPS * WARP, 2) attention_plain_keys_kernel(attention_problem p,
                                                                                  const T *dout, // [B, N, H, D]
                                                                                  const T *qkv,  // [B, N, 3, H, D]
                                                                                  const float *lse,   // [B, H, N]
@@ -220,7 +228,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_keys_ker
                                                                                  T *dqkv) // [B, N, 3, H, D]
 {
     smem_cursor smem = smem_open();
-    float *tile = smem_take<float>(smem, TILE * (TILE + 1));
+    float *tile = smem_take<float>(smem, TILE * TILE_STRIDE);
     float *own = smem_take<float>(smem, own_warps() * (4 * padded(p) + WARP)) + own_warp() * (4 * padded(p) + WARP);
     float *k = own, *v = k + padded(p), *dk = v + padded(p), *dv = dk + padded(p), *weights = dv + padded(p);
     row_place at = place_of(p);
@@ -250,7 +258,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_plain_keys_ker
 /* dbias_ij = sum of ds_ij over samples, and over heads where they share the bias, in that order. A warp owns query i, a
  * lane key j; a block's keys are one tile. */
 template <typename T>
-__global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_dbias_kernel(attention_problem p,
+__global__ void __launch_bounds__(MOST_WARPS * WARP, 2) attention_dbias_kernel(attention_problem p,
                                                                             const T *dout, // [B, N, H, D]
                                                                             const T *qkv,  // [B, N, 3, H, D]
                                                                             const float *lse,   // [B, H, N]
@@ -258,7 +266,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_dbias_kernel(a
                                                                             float *dbias) // [bias_heads, N, N]
 {
     smem_cursor smem = smem_open();
-    float *tile = smem_take<float>(smem, TILE * (TILE + 1));
+    float *tile = smem_take<float>(smem, TILE * TILE_STRIDE);
     float *own = smem_take<float>(smem, own_warps() * 2 * padded(p)) + own_warp() * 2 * padded(p);
     float *q = own, *g = own + padded(p), sum = 0;
     int tiles = (p.tokens + TILE - 1) / TILE, blocks = (p.tokens + own_warps() - 1) / own_warps();
@@ -283,7 +291,7 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 3) attention_dbias_kernel(a
 /* Shared memory of a block whose warps have so many rows each. */
 static size_t smem_of(const attention_problem *p, int warps, int rows)
 {
-    return smem_bytes<float>(TILE * (TILE + 1)) + smem_bytes<float>((size_t)warps * (size_t)(rows * padded(*p) + WARP));
+    return smem_bytes<float>(TILE * TILE_STRIDE) + smem_bytes<float>((size_t)warps * (size_t)(rows * padded(*p) + WARP));
 }
 
 static int warps_for(const vt_run *r, const attention_problem *p, int rows)
