@@ -197,12 +197,12 @@ static vt_status cuda_prepare(vt_device *d, const vt_node *n)
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
 
-static vt_status cuda_begin(vt_device *d, int slot, const vt_upload *uploads, int n)
+static vt_status cuda_begin(vt_device *d, int slot, const vt_copy *uploads, int n)
 {
     vt_cuda *c = vt_cuda_of(d);
     check(c, cudaStreamWaitEvent(c->copies, c->used[slot], 0), "cudaStreamWaitEvent");
     for (int i = 0; i < n; i++)
-        check(c, cudaMemcpyAsync(uploads[i].data, uploads[i].host, uploads[i].bytes, cudaMemcpyHostToDevice, c->copies),
+        check(c, cudaMemcpyAsync(uploads[i].to, uploads[i].from, uploads[i].bytes, cudaMemcpyHostToDevice, c->copies),
               "upload");
     check(c, cudaEventRecord(c->copied, c->copies), "cudaEventRecord");
     check(c, cudaStreamWaitEvent(c->stream, c->copied, 0), "cudaStreamWaitEvent");
@@ -225,12 +225,35 @@ static vt_status cuda_record(vt_device *d, void (*nodes)(void *arg), void *arg, 
     return told(c);
 }
 
-static vt_status cuda_run(vt_device *d, int slot, void *recording)
+static vt_status cuda_run(vt_device *d, int slot, void *recording, const vt_copy *results, int n)
 {
     vt_cuda *c = vt_cuda_of(d);
     check(c, cudaGraphLaunch((cudaGraphExec_t)recording, c->stream), "cudaGraphLaunch");
+    for (int i = 0; i < n; i++)
+        check(c, cudaMemcpyAsync(results[i].to, results[i].from, results[i].bytes, cudaMemcpyDeviceToHost, c->stream),
+              "results");
     check(c, cudaEventRecord(c->used[slot], c->stream), "cudaEventRecord");
     return told(c);
+}
+
+static vt_status cuda_wait(vt_device *d, int slot)
+{
+    vt_cuda *c = vt_cuda_of(d);
+    check(c, cudaEventSynchronize(c->used[slot]), "kernels");
+    return told(c);
+}
+
+static vt_status cuda_pin(vt_device *d, size_t bytes, void **host)
+{
+    vt_cuda *c = vt_cuda_of(d);
+    check(c, cudaMallocHost(host, bytes), "cudaMallocHost");
+    return told(c);
+}
+
+static void cuda_unpin(vt_device *d, void *host)
+{
+    cudaStreamSynchronize(vt_cuda_of(d)->stream);
+    cudaFreeHost(host);
 }
 
 static void cuda_discard(vt_device *d, void *recording)
@@ -250,5 +273,5 @@ static vt_status cuda_finish(vt_device *d)
 
 extern "C" const vt_backend vt_cuda_backend = {"cuda",     cuda_answers, cuda_open,   cuda_close,   cuda_alloc,
                                                cuda_free,  cuda_write,   cuda_read,   cuda_body,    cuda_scratch,
-                                               cuda_prepare, cuda_begin, cuda_record, cuda_run,     cuda_discard,
-                                               cuda_finish};
+                                               cuda_prepare, cuda_begin, cuda_record, cuda_run,     cuda_wait,
+                                               cuda_pin,   cuda_unpin,   cuda_discard, cuda_finish};

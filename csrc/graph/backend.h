@@ -18,11 +18,11 @@ typedef struct vt_device_options {
 } vt_device_options;
 
 enum { VT_RING = 2 };
-typedef struct vt_upload { /* one input's copy to the device */
-    void *data;
-    const void *host;
+typedef struct vt_copy { /* between host and device */
+    void *to;
+    const void *from;
     size_t bytes;
-} vt_upload;
+} vt_copy;
 
 typedef struct vt_backend {
     const char *name;
@@ -36,13 +36,16 @@ typedef struct vt_backend {
     vt_body (*body)(const vt_device *device, const vt_node *n);       /* never NULL */
     size_t (*scratch)(const vt_device *device, const vt_node *n);     /* bytes that body wants */
 
-    /* Where bodies only queue work (all NULL on the CPU). prepare: what a node needs before its first run. A run's inputs lie in one of VT_RING slots of device memory:
-     * begin queues their copies, after the run that used the slot last; run queues the recorded bodies behind them.
-     * Host memory that was pinned is read until vt_backend.finish, or until the slot's next begin. */
+    /* Where bodies only queue work (all NULL on the CPU). prepare: what a node needs before its first run. A run's
+     * inputs lie in one of VT_RING slots of device memory: begin queues their copies, after the run that used the slot
+     * last; run queues the recorded bodies behind them, and then the copies of results to pinned memory. */
     vt_status (*prepare)(vt_device *device, const vt_node *n);
-    vt_status (*begin)(vt_device *device, int slot, const vt_upload *uploads, int n);
+    vt_status (*begin)(vt_device *device, int slot, const vt_copy *uploads, int n);
     vt_status (*record)(vt_device *device, void (*bodies)(void *arg), void *arg, void **recording);
-    vt_status (*run)(vt_device *device, int slot, void *recording);
+    vt_status (*run)(vt_device *device, int slot, void *recording, const vt_copy *results, int n);
+    vt_status (*wait)(vt_device *device, int slot);  /* for the slot's last run and its results */
+    vt_status (*pin)(vt_device *device, size_t bytes, void **host); /* memory for results */
+    void (*unpin)(vt_device *device, void *host);
     void (*discard)(vt_device *device, void *recording);
     vt_status (*finish)(vt_device *device); /* waits; the first failure since the last call, naming its op */
 } vt_backend;

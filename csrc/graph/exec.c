@@ -16,11 +16,14 @@ struct vt_exec {
     double *seconds;     /* [n_nodes], the caller's; NULL: not timed */
     /* Where the device has memory of its own: */
     size_t *place;       /* [n_tensors]: an input's offset in a slot */
-    vt_upload *uploads;  /* [n_inputs] */
+    vt_copy *uploads;    /* [n_inputs] */
     void *slots;         /* device memory, VT_RING times slot_bytes; NULL: inputs are read where they are bound */
     size_t slot_bytes;
     void *recordings[VT_RING];
     int n_inputs, slot;  /* slot: of the last run */
+    const vt_tensor *watched[VT_WATCHED];
+    float *seen;         /* [VT_RING, VT_WATCHED]; pinned, where the device pins */
+    int n_watched;
 };
 
 vt_status vt_device_open(vt_device **device, const vt_device_options *options)
@@ -153,6 +156,8 @@ void vt_exec_destroy(vt_exec *e)
     for (int i = 0; i < VT_RING; i++)
         if (e->recordings[i]) d->backend->discard(d, e->recordings[i]);
     if (e->slots) d->backend->free(d, e->slots);
+    if (e->seen && d->backend->unpin) d->backend->unpin(d, e->seen);
+    else vt_free(e->seen);
     vt_free(e->bodies);
     vt_free(e->host);
     vt_free(e->place);
@@ -248,7 +253,7 @@ static vt_status begin(vt_exec *e)
     e->slot = (e->slot + 1) % VT_RING;
     for (int i = 0; i < e->graph->n_tensors; i++) {
         const vt_tensor *t = e->graph->tensors[i];
-        if (t->memory == VT_INPUT) e->uploads[n++] = (vt_upload){address(e, t), e->host[i], vt_tensor_bytes(t)};
+        if (t->memory == VT_INPUT) e->uploads[n++] = (vt_copy){address(e, t), e->host[i], vt_tensor_bytes(t)};
     }
     return d->backend->begin(d, e->slot, e->uploads, n);
 }
@@ -259,13 +264,44 @@ vt_status vt_exec_run(vt_exec *e)
     vt_status st = begin(e);
     if (st) return st;
     if (e->seconds) return run_timed(e);
+    float *seen = e->seen ? e->seen + e->slot * VT_WATCHED : NULL;
     if (!e->slots) {
         run_nodes(e);
+        for (int i = 0; i < e->n_watched; i++) vt_exec_read(e, e->watched[i], &seen[i]);
         return VT_OK;
     }
+    vt_copy results[VT_WATCHED];
+    for (int i = 0; i < e->n_watched; i++)
+        results[i] = (vt_copy){&seen[i], address(e, e->watched[i]), sizeof *seen};
     void **recording = &e->recordings[e->slot];
     if (!*recording) st = d->backend->record(d, run_nodes, e, recording);
-    return st ? st : d->backend->run(d, e->slot, *recording);
+    return st ? st : d->backend->run(d, e->slot, *recording, results, e->n_watched);
+}
+
+vt_status vt_exec_watch(vt_exec *e, const vt_tensor *const *numbers, int n)
+{
+    vt_device *d = e->workspace->device;
+    size_t bytes = VT_RING * VT_WATCHED * sizeof *e->seen;
+    vt_status st = VT_OK;
+    if (!e->seen && d->backend->pin) st = d->backend->pin(d, bytes, (void **)&e->seen);
+    else if (!e->seen && !(e->seen = vt_alloc(bytes))) st = vt_fail_memory("executor");
+    for (int i = 0; i < n; i++) e->watched[i] = numbers[i];
+    e->n_watched = st ? 0 : n;
+    return st;
+}
+
+static int slot_of(const vt_exec *e, int back)
+{
+    return e->slots ? (e->slot + VT_RING - back) % VT_RING : 0;
+}
+
+vt_status vt_exec_watched(vt_exec *e, int back, float values[VT_WATCHED])
+{
+    vt_device *d = e->workspace->device;
+    int slot = slot_of(e, back);
+    vt_status st = d->backend->wait ? d->backend->wait(d, slot) : VT_OK;
+    for (int i = 0; st == VT_OK && i < e->n_watched; i++) values[i] = e->seen[slot * VT_WATCHED + i];
+    return st;
 }
 
 const void *vt_exec_data(const vt_exec *e, const vt_tensor *t)
@@ -327,10 +363,11 @@ static bool is_float(const vt_tensor *t)
     return t && (t->dtype == VT_F32 || t->dtype == VT_F64 || t->dtype == VT_BF16);
 }
 
-vt_status vt_exec_run_checked(vt_exec *e)
+vt_status vt_exec_run_checked(vt_exec *e, int back)
 {
     vt_status st = check_bound(e);
     if (st) return st;
+    e->slot = slot_of(e, back);
     for (int i = 0; i < e->graph->n_nodes; i++) {
         const vt_node *n = e->graph->nodes[i];
         run_node(e, i);

@@ -36,9 +36,15 @@ vt_status vt_exec_run(vt_exec *exec);
 /* From now on each run adds the seconds of node i, told by `clock`, to seconds[i] [n_nodes]; NULL: no more. */
 void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
 
-/* As vt_exec_run with the inputs that the last run had, looking at each output: stops at the first that is not finite
- * and names op and tensor in a failure. */
-vt_status vt_exec_run_checked(vt_exec *exec);
+/* Numbers [1] that each run leaves for the host, which need not wait for later runs to read them. */
+enum { VT_WATCHED = 4 };
+vt_status vt_exec_watch(vt_exec *exec, const vt_tensor *const *numbers, int n);
+/* Those of the last run (back 0) or, where the device has a ring, of one before; waits for that run alone. */
+vt_status vt_exec_watched(vt_exec *exec, int back, float values[VT_WATCHED]);
+
+/* As vt_exec_run with the inputs that a run had, counted as above, looking at each output: stops at the first that is
+ * not finite and names op and tensor in a failure. */
+vt_status vt_exec_run_checked(vt_exec *exec, int back);
 
 /* Copies a kept tensor or a store's to the host, as float. */
 void vt_exec_read(vt_exec *exec, const vt_tensor *t, float *out);

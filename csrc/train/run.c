@@ -16,6 +16,7 @@ typedef struct loop {
     vt_micro *micros;          /* the same, as the trainer takes them */
     vt_progress_line line;
     double saved_at;
+    double read_at, waited;    /* when a step was last read, and how long the loader had been waited for then */
     const volatile sig_atomic_t *stop;
 } loop;
 
@@ -121,25 +122,52 @@ static vt_status take_batches(loop *l)
     return VT_OK;
 }
 
-static vt_status one_step(loop *l)
+/* Takes note of the oldest step that was queued: progress counts steps that are known to be taken. */
+static vt_status read_step(loop *l)
 {
     vt_run_parts *r = &l->parts;
     vt_progress *p = &r->progress;
-    double start = vt_seconds(), waited = vt_loader_waited(l->loader), lr = vt_schedule_lr(&r->schedule, p->step);
     float loss = 0, norm = 0;
-    vt_status st = take_batches(l);
-    waited = vt_loader_waited(l->loader) - waited;
-    if (st == VT_OK) st = vt_trainer_step_micros(r->trainer, l->micros, (float)lr, &loss, &norm);
+    vt_status st = vt_trainer_read(r->trainer, &loss, &norm);
     if (st) return st;
-    for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, l->batches[k]);
-    double seconds = vt_seconds() - start;
-    vt_progress_step(&l->line, p->epoch_step, lr, loss, seconds, waited);
+    double now = vt_seconds(), seconds = now - l->read_at, waited = vt_loader_waited(l->loader) - l->waited;
+    vt_progress_step(&l->line, p->epoch_step, vt_schedule_lr(&r->schedule, p->step), loss, seconds, waited);
+    l->read_at = now;
+    l->waited += waited;
     p->step++;
     p->epoch_step++;
     p->epoch_loss += loss;
     p->epoch_seconds += seconds;
     p->epoch_waited += waited;
     return VT_OK;
+}
+
+/* The state that a checkpoint or an evaluation sees has no step under way. */
+static vt_status read_all(loop *l)
+{
+    vt_status st = VT_OK;
+    while (st == VT_OK && l->parts.trainer->unread) st = read_step(l);
+    return st;
+}
+
+/* Queues a step; reads one where as many are queued as may be: the device works on while the next batch is made. */
+static vt_status one_step(loop *l)
+{
+    vt_run_parts *r = &l->parts;
+    double lr = vt_schedule_lr(&r->schedule, r->progress.step + r->trainer->unread);
+    vt_status st = take_batches(l);
+    if (st == VT_OK) st = vt_trainer_queue(r->trainer, l->micros, (float)lr);
+    if (st) return st;
+    for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, l->batches[k]);
+    return r->trainer->unread == vt_trainer_depth(r->trainer) ? read_step(l) : VT_OK;
+}
+
+/* Steps of the epoch, and of the run, that are taken or queued. */
+static bool is_queued(const loop *l)
+{
+    const vt_run_parts *r = &l->parts;
+    int64_t most = r->settings->recipe.max_steps, unread = r->trainer->unread;
+    return r->progress.epoch_step + unread >= r->steps_per_epoch || (most && r->progress.step + unread >= most);
 }
 
 static bool save_is_due(const loop *l)
@@ -157,8 +185,11 @@ static vt_status run_epoch(loop *l, bool *ended)
     vt_status st = VT_OK;
     l->line = (vt_progress_line){.console = r->console, .epoch = p->epoch, .steps = r->steps_per_epoch};
     *ended = most && p->step >= most;
+    l->read_at = vt_seconds();
+    l->waited = vt_loader_waited(l->loader);
     while (st == VT_OK && !*ended && p->epoch_step < r->steps_per_epoch) {
-        st = one_step(l);
+        st = is_queued(l) ? read_all(l) : one_step(l);
+        if (st == VT_OK && (*l->stop || save_is_due(l))) st = read_all(l);
         if (st) break;
         *ended = *l->stop || (most && p->step >= most);
         if (!*ended && p->epoch_step < r->steps_per_epoch && save_is_due(l)) st = save_last(l);
@@ -167,6 +198,7 @@ static vt_status run_epoch(loop *l, bool *ended)
     if (st) { /* not finite, or no data: what is in memory is the state before the failed step */
         char message[1024];
         snprintf(message, sizeof message, "%s", vt_error());
+        read_all(l); /* steps queued before an image failed */
         return save_last(l) == VT_OK ? vt_fail(st, "%s", message) : st;
     }
     if (*l->stop) {

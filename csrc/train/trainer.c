@@ -44,6 +44,7 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     VT_TRY(vt_step_build(&t->step, &t->config, &t->stores, 0));
     VT_TRY(vt_stores_bind(&t->stores, model->device, o->ema));
     VT_TRY(vt_exec_create(&t->exec, t->step.graph, &model->workspace));
+    VT_TRY(vt_exec_watch(t->exec, (const vt_tensor *[]){t->step.flag, t->step.loss, t->step.norm}, 3));
     t->slots = vt_alloc((size_t)o->batch_size * (size_t)o->micro_batches * sizeof *t->slots);
     if (!t->slots) {
         st = vt_fail_memory("trainer");
@@ -79,35 +80,51 @@ static void bind(vt_trainer *t, const vt_micro *micros)
     }
 }
 
-/* The flag says that the step changed nothing; a second run, looking at every tensor, says why. */
-static vt_status explain(vt_trainer *t)
+/* The flag says that a step changed nothing, nor did those queued behind it; a second run of it, looking at every
+ * tensor, says why. */
+static vt_status explain(vt_trainer *t, int back)
 {
     vt_device *d = t->model->device;
-    vt_status st = vt_exec_run_checked(t->exec);
+    vt_status st = vt_exec_run_checked(t->exec, back);
     float zero = 0;
+    t->number -= t->unread;
+    t->unread = 0;
     d->backend->write(d, t->stores.state.data, &zero, sizeof zero);
     if (st == VT_OK) st = vt_fail(VT_FAILED, "loss or gradient norm is not finite, but no op's output is");
     return vt_fail_in(st, "step %d is not finite and was not taken; the weights are those before it: lower --lr or set "
                       "--clip-grad", (int)t->number);
 }
 
-vt_status vt_trainer_step_micros(vt_trainer *t, const vt_micro *micros, float lr, float *loss, float *norm)
+vt_status vt_trainer_queue(vt_trainer *t, const vt_micro *micros, float lr)
 {
     const vt_train_options *o = &t->options;
     float control[VT_CONTROL_COUNT] = {[VT_CONTROL_LR] = lr, [VT_CONTROL_DECAY] = (float)o->weight_decay,
                                        [VT_CONTROL_EMA_DECAY] = o->ema_decay, [VT_CONTROL_MAX_NORM] = o->clip_grad};
-    float flag;
     bind(t, micros);
     vt_exec_bind(t->exec, "step", &t->number);
     vt_exec_bind(t->exec, "control", control);
     vt_status st = vt_exec_run(t->exec);
     if (st) return st;
-    vt_exec_read(t->exec, t->step.flag, &flag);
-    if (flag != 0) return explain(t);
-    vt_exec_read(t->exec, t->step.loss, loss);
-    vt_exec_read(t->exec, t->step.norm, norm);
     t->number++;
+    t->unread++;
     return VT_OK;
+}
+
+vt_status vt_trainer_read(vt_trainer *t, float *loss, float *norm)
+{
+    float seen[VT_WATCHED];
+    vt_status st = vt_exec_watched(t->exec, t->unread - 1, seen);
+    if (st) return st;
+    if (seen[0] != 0) return explain(t, t->unread - 1);
+    *loss = seen[1];
+    *norm = seen[2];
+    t->unread--;
+    return VT_OK;
+}
+
+int vt_trainer_depth(const vt_trainer *t)
+{
+    return t->model->device->backend->begin ? VT_RING : 1;
 }
 
 vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *labels, float lr, float *loss)
@@ -127,7 +144,8 @@ vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *l
         micros[k] = (vt_micro){images + at * pixels, labels + at, t->slots + at};
     }
     float norm;
-    vt_status st = vt_trainer_step_micros(t, micros, lr, loss, &norm);
+    vt_status st = vt_trainer_queue(t, micros, lr);
+    if (st == VT_OK) st = vt_trainer_read(t, loss, &norm);
     vt_free(micros);
     return st;
 }

@@ -13,7 +13,8 @@ struct vt_trainer {
     vt_stores stores;
     vt_step step;
     vt_exec *exec;
-    int32_t number;         /* optimizer steps taken */
+    int32_t number;         /* optimizer steps queued */
+    int unread;             /* of them, whose result was not read */
     int32_t *slots;         /* [micro_batches, batch_size]: the global list, as the sampler deals it */
 };
 
@@ -24,7 +25,12 @@ typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8,
     const uint8_t *images;
     const int32_t *labels, *slots;
 } vt_micro;
-/* micros [options.micro_batches]; norm: gradient norm before clipping. As vt_trainer_step. */
-vt_status vt_trainer_step_micros(vt_trainer *trainer, const vt_micro *micros, float lr, float *loss, float *norm);
+/* Queues a step on micros [options.micro_batches], whose memory may be used again at once; at most `depth` steps may be
+ * queued and unread. */
+vt_status vt_trainer_queue(vt_trainer *trainer, const vt_micro *micros, float lr);
+/* The oldest unread step's, once it is done. norm: gradient norm before clipping. One that was not finite was not taken,
+ * nor were those queued behind it; the failure says why. */
+vt_status vt_trainer_read(vt_trainer *trainer, float *loss, float *norm);
+int vt_trainer_depth(const vt_trainer *trainer);
 
 #endif

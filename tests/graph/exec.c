@@ -25,7 +25,7 @@ TEST(a_missing_input_is_named)
     small s;
     CHECK_OK(small_open(&s, VT_F32, &o, "auto"));
     CHECK_FAILS(vt_exec_run(s.exec), VT_INVALID, "step");
-    CHECK_FAILS(vt_exec_run_checked(s.exec), VT_INVALID, "was not given");
+    CHECK_FAILS(vt_exec_run_checked(s.exec, 0), VT_INVALID, "was not given");
     vt_exec_bind(s.exec, "no such input", &s); /* ignored */
     CHECK_OK(small_run(&s, &o, false));
     small_close(&s);

@@ -186,7 +186,7 @@ static vt_status small_run(small *s, const small_options *o, bool checked)
         snprintf(name, sizeof name, "slots.%d", m);
         vt_exec_bind(s->exec, name, slots + m * o->batch);
     }
-    return checked ? vt_exec_run_checked(s->exec) : vt_exec_run(s->exec);
+    return checked ? vt_exec_run_checked(s->exec, 0) : vt_exec_run(s->exec);
 }
 
 static double small_at(const small *s, const vt_tensor *t, int64_t k)
