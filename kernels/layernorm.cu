@@ -159,9 +159,10 @@ layernorm_any_kernel(norm_shape p, float eps, const S *x, const T *branch, const
 
 /* ---- gradient ---------------------------------------------------------------------------------------------------- */
 
-/* Blocks by items (0: the _any kernel): about what 132 multiprocessors hold at once, which registers decide (80, 96,
- * 128 and 168 of them in bf16). Each leaves a partial row. */
-static const int grad_blocks[] = {256, 768, 640, 512, 384};
+/* Blocks by items (0: the _any kernel): what 132 multiprocessors hold at once or a little less, as many resident on
+ * each as registers allow for fp32 streams too. Each leaves a partial row. */
+static const int grad_blocks[] = {256, 896, 512, 384, 256};
+template <int ITEMS> constexpr int GRAD_RESIDENT = ITEMS == 1 ? 7 : ITEMS == 2 ? 4 : ITEMS == 3 ? 3 : 2;
 
 /* Where a warp's sums have a lane's j-th column of piece `item`: without bank conflicts, the lane's own. */
 VT_DEVICE int grad_slot(int item, int j) { return item * NORM_SPAN + j * WARP + lane_id(); }
@@ -180,7 +181,7 @@ VT_DEVICE void grad_finish(const float *sums, int width, int d, float *partial)
 }
 
 template <typename T, typename S, int ITEMS>
-__global__ void __launch_bounds__(NORM_WARPS * WARP)
+__global__ void __launch_bounds__(NORM_WARPS * WARP, GRAD_RESIDENT<ITEMS>)
 layernorm_grad_kernel(norm_shape p, int rows_per_block,
                       const T *dy,        // [R, D]
                       const S *dsum,      // [R, D] or NULL
@@ -249,7 +250,7 @@ layernorm_grad_kernel(norm_shape p, int rows_per_block,
 
 /* Any width: arguments as above. The warps' sums are in shared memory from the start. */
 template <typename T, typename S>
-__global__ void __launch_bounds__(NORM_WARPS * WARP)
+__global__ void __launch_bounds__(NORM_WARPS * WARP, 4)
 layernorm_grad_any_kernel(norm_shape p, int rows_per_block, const T *dy, const S *dsum, const S *sum, const float *w,
                           const float *mean, const float *rstd, const float *scale, S *dx, T *dbranch, float *partial)
 {
