@@ -4,6 +4,8 @@
  * starts, so a block without barriers runs on a single stack, without a switch. */
 #include "engine.h"
 
+#include <simt_hopper.h>
+
 #include <cxxabi.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,6 +122,7 @@ static void fiber_body()
         engine.idle_yields = 0;
         (*engine.kernel)();
         copies_end(t);
+        simt_hopper_end(simt_index_of(t));
         t->state = THREAD_RETURNED;
         the_block.returned++;
         thread *next = next_ready();
@@ -253,6 +256,7 @@ static void begin_block(dim3 shape)
         order[i] = i;
     }
     meetings_begin();
+    simt_hopper_begin();
     engine.first = engine.end = RING;
     engine.idle_yields = 0;
     threads_ready(order, n);
