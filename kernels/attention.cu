@@ -65,6 +65,10 @@ static void delta_rows(const vt_run *r, const attention_problem *p, const T *dou
 template <typename T> static void forward(const vt_run *r, const attention_problem *p)
 {
     if constexpr (sizeof(T) == sizeof(bf16)) {
+        if (attention_hopper_fits(vt_cuda_of(r), p)) {
+            attention_hopper_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
+            return;
+        }
         if (attention_mma_fits(p)) {
             attention_mma_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
             return;
@@ -79,6 +83,12 @@ template <typename T> static void backward(const vt_run *r, const attention_prob
     const float *lse = in<float>(r, 3);
     T *dqkv = out<T>(r, 0);
     float *dbias = out<float>(r, 1), *delta = (float *)r->scratch;
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        if (attention_hopper_fits(vt_cuda_of(r), p)) { /* no bias, and delta comes from the probabilities */
+            attention_hopper_backward(r, p, dout, qkv, o, lse, dqkv);
+            return;
+        }
+    }
     if (p->dim % VECTOR<T> == 0)
         delta_rows<T, VECTOR<T>>(r, p, dout, o, delta);
     else
