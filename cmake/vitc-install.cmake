@@ -11,5 +11,9 @@ install(FILES ${PROJECT_BINARY_DIR}/vitc-config.cmake ${PROJECT_BINARY_DIR}/vitc
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/vitc)
 # The prefix is told from where the file lies, so that an installed tree can be moved.
 file(RELATIVE_PATH VITC_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(VITC_PC_CUDA "")
+if(VITC_HAS_CUDA)
+  set(VITC_PC_CUDA "-L${CUDAToolkit_LIBRARY_DIR} -lcudart -lcublasLt ")
+endif()
 configure_file(cmake/vitc.pc.in ${PROJECT_BINARY_DIR}/vitc.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/vitc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
