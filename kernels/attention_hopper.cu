@@ -66,7 +66,7 @@ template <int PENDING> VT_DEVICE void tiles_arrive()
     block_sync();
 }
 
-/* d = a b^T with a [64, 64], b [2 * R, 64]; begins, as one group. */
+/* d [64, 2 * R] = a b^T with a [64, 64] and b [2 * R, 64] in tiles; begins, as one group. */
 template <int R> VT_DEVICE void begin_scores(float (&d)[R], uint64_t a, uint64_t b)
 {
     wgmma<false, K_MAJOR, K_MAJOR>(d, a, b);
@@ -77,7 +77,7 @@ template <int R> VT_DEVICE void begin_scores(float (&d)[R], uint64_t a, uint64_t
     wgmma_commit();
 }
 
-/* d [64, 64] = a b with a [64, R * 8] bf16 fragments, b a tile of that many rows; begins, as one group. */
+/* d [64, 64] = a b with a [64, 4 * R] in registers, b a tile of 4 * R rows; begins, as one group. */
 template <int R> VT_DEVICE void begin_product(float (&d)[32], const uint32_t (&a)[R], uint64_t b)
 {
     wgmma<false, MN_MAJOR>(d, a, b);
@@ -198,7 +198,7 @@ attention_hopper_forward_kernel(const bf16 *qkv,      // [B, N, 3, H, 64]
             lse[p.lse + row] = (half ? most[1] : most[0]) * scale + logf(half ? sum[1] : sum[0]);
         if (LATE_V && first == 0) tiles_arrive<0>();
         float o[32];
-        wgmma_fence(pairs);
+        wgmma_fence(pairs, o);
         begin_product(o, pairs, mv);
         wgmma_wait<0>(o);
         block_sync(); /* all warps are done with Q_i, and with V where Q_i's last rows overlap it */
@@ -269,7 +269,7 @@ attention_hopper_backward_kernel(const bf16 *dout,    // [B, N, H, 64]
         uint32_t pairs[PAIRS<KEYS>];
         pack_pairs(pairs, s);
         float dq[32];
-        wgmma_fence(pairs);
+        wgmma_fence(pairs, dq);
         begin_product(dq, pairs, mk);
         wgmma_wait<0>(dq);
         store_rows(dqkv + p.qkv, first, tokens, p.stride, dq, scale, scale, stage);
@@ -292,7 +292,7 @@ attention_hopper_backward_kernel(const bf16 *dout,    // [B, N, H, 64]
         pack_pairs(p_pairs, s);
         pack_pairs(ds_pairs, dp);
         float dv[32], dk[32];
-        wgmma_fence(p_pairs, ds_pairs);
+        wgmma_fence(p_pairs, ds_pairs, dv, dk);
         begin_product(dv, p_pairs, mdo);
         begin_product(dk, ds_pairs, mq);
         wgmma_wait<1>(dv);
