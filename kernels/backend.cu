@@ -99,7 +99,8 @@ static vt_status set_device(vt_device *d, vt_cuda *c)
     for (int i = 0; i < VT_RING; i++)
         check(c, cudaEventCreateWithFlags(&c->used[i], cudaEventDisableTiming), "cudaEventCreate");
     if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS) keep_failure(c, "cublasLtCreate", "failed");
-    return told(c);
+    vt_gemm_open(c, about.name);
+    return c->gemms ? told(c) : vt_fail_memory("GEMM algorithms");
 }
 
 static void cuda_close(vt_device *d)
@@ -107,7 +108,7 @@ static void cuda_close(vt_device *d)
     vt_cuda *c = vt_cuda_of(d);
     if (!c) return;
     if (c->stream) cudaStreamSynchronize(c->stream);
-    vt_gemm_forget(c);
+    vt_gemm_close(c);
     if (c->blas) cublasLtDestroy(c->blas);
     for (int i = 0; i < VT_RING; i++)
         if (c->used[i]) cudaEventDestroy(c->used[i]);
@@ -189,10 +190,29 @@ static size_t cuda_scratch(const vt_device *d, const vt_node *n)
     return op->scratch ? op->scratch(d, n) : 0;
 }
 
-static vt_status cuda_prepare(vt_device *d, const vt_node *n)
+static size_t cuda_room(const vt_device *d, const vt_graph *g)
 {
-    const vt_cuda_op *op = op_of(n);
-    return op->prepare ? op->prepare(d, n) : VT_OK;
+    size_t most = 0;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const vt_cuda_op *op = op_of(g->nodes[i]);
+        size_t bytes = op->room ? op->room(d, g->nodes[i]) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static vt_status cuda_prepare(vt_device *d, const vt_graph *g, const vt_room *room)
+{
+    vt_cuda *c = vt_cuda_of(d);
+    vt_status st = VT_OK;
+    for (int i = 0; st == VT_OK && i < g->n_nodes; i++) {
+        const vt_cuda_op *op = op_of(g->nodes[i]);
+        if (op->prepare) st = op->prepare(d, g->nodes[i], room);
+    }
+    check(c, cudaStreamSynchronize(c->stream), "preparation");
+    if (st == VT_OK) st = told(c);
+    if (st == VT_OK) vt_gemm_save(c);
+    return st;
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
@@ -271,7 +291,32 @@ static vt_status cuda_finish(vt_device *d)
     return told(c);
 }
 
+/* The runs follow each other on the stream: an event stands between two, and no run waits for the host. */
+static vt_status cuda_time(vt_device *d, void *recording, int runs, double *seconds)
+{
+    vt_cuda *c = vt_cuda_of(d);
+    size_t bytes = (size_t)(runs + 1) * sizeof(cudaEvent_t);
+    cudaEvent_t *events = (cudaEvent_t *)vt_alloc(bytes);
+    if (!events) return vt_fail_memory("events");
+    for (int i = 0; i <= runs; i++) check(c, cudaEventCreate(&events[i]), "cudaEventCreate");
+    for (int i = 0; i <= runs && !c->status; i++) {
+        check(c, cudaGraphLaunch((cudaGraphExec_t)recording, c->stream), "cudaGraphLaunch");
+        check(c, cudaEventRecord(events[i], c->stream), "cudaEventRecord");
+    }
+    check(c, cudaStreamSynchronize(c->stream), "kernels");
+    for (int i = 0; i < runs && !c->status; i++) {
+        float ms = 0;
+        check(c, cudaEventElapsedTime(&ms, events[i], events[i + 1]), "cudaEventElapsedTime");
+        seconds[i] = 1e-3 * ms;
+    }
+    for (int i = 0; i <= runs; i++)
+        if (events[i]) cudaEventDestroy(events[i]);
+    vt_free(events);
+    return told(c);
+}
+
 extern "C" const vt_backend vt_cuda_backend = {"cuda",     cuda_answers, cuda_open,   cuda_close,   cuda_alloc,
                                                cuda_free,  cuda_write,   cuda_read,   cuda_body,    cuda_scratch,
-                                               cuda_prepare, cuda_begin, cuda_record, cuda_run,     cuda_wait,
-                                               cuda_pin,   cuda_unpin,   cuda_discard, cuda_finish};
+                                               cuda_room,  cuda_prepare, cuda_begin,  cuda_record,  cuda_run,
+                                               cuda_wait,  cuda_pin,     cuda_unpin,  cuda_discard, cuda_finish,
+                                               cuda_time, vt_gemm_choices, vt_gemm_adopt};

@@ -20,11 +20,14 @@ extern "C" {
 typedef struct vt_cuda_op {
     vt_body body;
     size_t (*scratch)(const vt_device *device, const vt_node *n); /* bytes of r->scratch; NULL: none */
-    vt_status (*prepare)(vt_device *device, const vt_node *n);    /* before the first run; NULL: nothing to do */
+    vt_status (*prepare)(vt_device *device, const vt_node *n, const vt_room *room); /* before the first run; NULL: none */
+    size_t (*room)(const vt_device *device, const vt_node *n);    /* bytes of room->memory that prepare wants */
 } vt_cuda_op;
 
 #define VT_CUDA_OP(op) extern "C" const vt_cuda_op vt_cuda_op_##op
 
+enum { VT_GEMM_KEY = 200 };
+typedef struct gemm_list gemm_list;
 
 typedef struct vt_cuda {
     int ordinal, arch, sms;          /* arch: 90 for compute capability 9.0 */
@@ -33,8 +36,8 @@ typedef struct vt_cuda {
     cudaEvent_t copied, used[VT_RING]; /* the last uploads are there; the last run of a slot is done */
     cublasLtHandle_t blas;
     bool tf32;                       /* of fp32 GEMMs */
-    struct gemm_choice *gemms;       /* gemm.cu: the algorithm of each shape met so far */
-    int n_gemms, cap_gemms;
+    gemm_list *gemms;                /* gemm.cu: the algorithm of each shape known so far */
+    char gemm_key[VT_GEMM_KEY];      /* the device and library that they are good for */
     vt_status status;                /* of the first failure since `finish` */
     char failure[256];
 } vt_cuda;

@@ -68,21 +68,50 @@ static gemm_shape dw_shape(const vt_node *n)
 }
 
 /* The product with its epilogue, else without. */
-static vt_status prepare(vt_device *d, const vt_node *n, gemm_shape s)
+static vt_status prepare(vt_device *d, const vt_node *n, const vt_room *room, gemm_shape s)
 {
     bool found;
-    vt_status st = vt_gemm_prepare(d, &s, &found);
+    vt_status st = vt_gemm_prepare(d, &s, room, &found);
     if (st || found) return st;
     s.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    st = vt_gemm_prepare(d, &s, &found);
+    st = vt_gemm_prepare(d, &s, room, &found);
     return st || found ? st
                        : vt_fail(VT_FAILED, "op %s (%s): cuBLASLt has no algorithm for a product of %lld x %lld x %lld",
                                  n->name, n->op->name, (long long)s.m, (long long)s.n, (long long)s.k);
 }
 
-static vt_status forward_prepare(vt_device *d, const vt_node *n) { return prepare(d, n, forward_shape(n)); }
-static vt_status dx_prepare(vt_device *d, const vt_node *n) { return prepare(d, n, dx_shape(n)); }
-static vt_status dw_prepare(vt_device *d, const vt_node *n) { return prepare(d, n, dw_shape(n)); }
+static vt_status forward_prepare(vt_device *d, const vt_node *n, const vt_room *room)
+{
+    return prepare(d, n, room, forward_shape(n));
+}
+
+static size_t forward_room(const vt_device *d, const vt_node *n)
+{
+    gemm_shape s = forward_shape(n);
+    return vt_gemm_room(&s);
+}
+
+static vt_status dx_prepare(vt_device *d, const vt_node *n, const vt_room *room)
+{
+    return prepare(d, n, room, dx_shape(n));
+}
+
+static size_t dx_room(const vt_device *d, const vt_node *n)
+{
+    gemm_shape s = dx_shape(n);
+    return vt_gemm_room(&s);
+}
+
+static vt_status dw_prepare(vt_device *d, const vt_node *n, const vt_room *room)
+{
+    return prepare(d, n, room, dw_shape(n));
+}
+
+static size_t dw_room(const vt_device *d, const vt_node *n)
+{
+    gemm_shape s = dw_shape(n);
+    return vt_gemm_room(&s);
+}
 
 /* True: with the epilogue; false: without it. */
 static bool multiply(const vt_run *r, gemm_shape s, const void *a, const void *b, void *d, void *bias)
@@ -141,6 +170,6 @@ static size_t dw_scratch(const vt_device *d, const vt_node *n)
     return GEMM_WORKSPACE + (n->out[1] ? (size_t)(ceil_div(s.k, SUM_ROWS) * s.n) * sizeof(float) : 0);
 }
 
-VT_CUDA_OP(linear) = {linear, workspace, forward_prepare};
-VT_CUDA_OP(linear_dx) = {linear_dx, workspace, dx_prepare};
-VT_CUDA_OP(linear_dw) = {linear_dw, dw_scratch, dw_prepare};
+VT_CUDA_OP(linear) = {linear, workspace, forward_prepare, forward_room};
+VT_CUDA_OP(linear_dx) = {linear_dx, workspace, dx_prepare, dx_room};
+VT_CUDA_OP(linear_dw) = {linear_dw, dw_scratch, dw_prepare, dw_room};

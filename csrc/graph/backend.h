@@ -5,6 +5,7 @@
 #ifndef VT_GRAPH_BACKEND_H
 #define VT_GRAPH_BACKEND_H
 
+#include "base/text.h"
 #include "graph/graph.h"
 
 typedef struct vt_device vt_device;
@@ -24,6 +25,11 @@ typedef struct vt_copy { /* between host and device */
     size_t bytes;
 } vt_copy;
 
+typedef struct vt_room { /* device memory that nobody uses before a graph's first run */
+    void *memory, *scratch;
+    size_t bytes; /* of memory; scratch is what the graph's nodes asked for */
+} vt_room;
+
 typedef struct vt_backend {
     const char *name;
     vt_status (*answers)(void); /* whether there is such a device; a failure says why not */
@@ -36,10 +42,12 @@ typedef struct vt_backend {
     vt_body (*body)(const vt_device *device, const vt_node *n);       /* never NULL */
     size_t (*scratch)(const vt_device *device, const vt_node *n);     /* bytes that body wants */
 
-    /* Where bodies only queue work (all NULL on the CPU). prepare: what a node needs before its first run. A run's
-     * inputs lie in one of VT_RING slots of device memory: begin queues their copies, after the run that used the slot
-     * last; run queues the recorded bodies behind them, and then the copies of results to pinned memory. */
-    vt_status (*prepare)(vt_device *device, const vt_node *n);
+    /* Where bodies only queue work (all NULL on the CPU). prepare: what a graph needs before its first run, in room of
+     * at least `room` bytes. A run's inputs lie in one of VT_RING slots of device memory: begin queues their copies,
+     * after the run that used the slot last; run queues the recorded bodies behind them, and then the copies of results
+     * to pinned memory. */
+    size_t (*room)(const vt_device *device, const vt_graph *graph);
+    vt_status (*prepare)(vt_device *device, const vt_graph *graph, const vt_room *room);
     vt_status (*begin)(vt_device *device, int slot, const vt_copy *uploads, int n);
     vt_status (*record)(vt_device *device, void (*bodies)(void *arg), void *arg, void **recording);
     vt_status (*run)(vt_device *device, int slot, void *recording, const vt_copy *results, int n);
@@ -48,6 +56,13 @@ typedef struct vt_backend {
     void (*unpin)(vt_device *device, void *host);
     void (*discard)(vt_device *device, void *recording);
     vt_status (*finish)(vt_device *device); /* waits; the first failure since the last call, naming its op */
+    /* Runs a recording once, then `runs` times without a pause; seconds [runs] of each by the device's clock. */
+    vt_status (*time)(vt_device *device, void *recording, int runs, double *seconds);
+
+    /* What was chosen by timing and changes results in their last bits, as text, and taken from such text: before the
+     * graphs that it is for are made. VT_INVALID: of another device, or damaged. NULL: there is nothing of the kind. */
+    vt_status (*choices)(vt_device *device, vt_text *text);
+    vt_status (*adopt)(vt_device *device, const char *text);
 } vt_backend;
 
 /* The backends of this build, best first; ends with NULL. */

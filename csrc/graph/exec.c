@@ -19,61 +19,12 @@ struct vt_exec {
     vt_copy *uploads;    /* [n_inputs] */
     void *slots;         /* device memory, VT_RING times slot_bytes; NULL: inputs are read where they are bound */
     size_t slot_bytes;
-    void *recordings[VT_RING];
+    void *recordings[VT_RING], *recorded[2]; /* with the workspace's addresses that they hold */
     int n_inputs, slot;  /* slot: of the last run */
     const vt_tensor *watched[VT_WATCHED];
     float *seen;         /* [VT_RING, VT_WATCHED]; pinned, where the device pins */
     int n_watched;
 };
-
-vt_status vt_device_open(vt_device **device, const vt_device_options *options)
-{
-    *device = NULL;
-    vt_device *d = vt_alloc(sizeof *d);
-    if (!d) return vt_fail_memory("device");
-    for (const vt_backend *const *b = vt_backends; *b; b++)
-        if (strcmp((*b)->name, options->name) == 0) d->backend = *b;
-    vt_status st = d->backend
-                       ? d->backend->open(d, options)
-                       : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use --device cpu", options->name);
-    if (st) {
-        vt_free(d);
-        return st;
-    }
-    *device = d;
-    return VT_OK;
-}
-
-void vt_device_close(vt_device *device)
-{
-    if (!device) return;
-    device->backend->close(device);
-    vt_free(device);
-}
-
-vt_status vt_store_bind(vt_store *store, vt_device *device)
-{
-    if (store->data) return VT_OK;
-    return device->backend->alloc(device, vt_store_bytes(store), &store->data);
-}
-
-void vt_store_unbind(vt_store *store, vt_device *device)
-{
-    if (store->data) device->backend->free(device, store->data);
-    store->data = NULL;
-}
-
-/* Through the host in pieces: it happens once a run. */
-void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device)
-{
-    unsigned char block[4096];
-    size_t bytes = vt_store_bytes(from);
-    for (size_t at = 0; at < bytes; at += sizeof block) {
-        size_t n = bytes - at < sizeof block ? bytes - at : sizeof block;
-        device->backend->read(device, (const char *)from->data + at, block, n);
-        device->backend->write(device, (char *)to->data + at, block, n);
-    }
-}
 
 size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device)
 {
@@ -83,6 +34,12 @@ size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device)
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+size_t vt_exec_workspace_bytes(const vt_graph *graph, const vt_device *device)
+{
+    size_t room = device->backend->room ? device->backend->room(device, graph) : 0;
+    return room > graph->workspace_bytes ? room : graph->workspace_bytes;
 }
 
 static vt_status reserve(vt_device *device, void **data, size_t *have, size_t want)
@@ -135,13 +92,12 @@ vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspac
         goto fail;
     }
     vt_device *d = workspace->device;
-    VT_TRY(reserve(d, &workspace->data, &workspace->bytes, graph->workspace_bytes));
+    VT_TRY(reserve(d, &workspace->data, &workspace->bytes, vt_exec_workspace_bytes(graph, d)));
     VT_TRY(reserve(d, &workspace->scratch, &workspace->scratch_bytes, vt_exec_scratch_bytes(graph, d)));
     if (d->backend->begin) VT_TRY(make_ring(e));
-    for (int i = 0; i < graph->n_nodes; i++) {
-        e->bodies[i] = d->backend->body(d, graph->nodes[i]);
-        if (d->backend->prepare) VT_TRY(d->backend->prepare(d, graph->nodes[i]));
-    }
+    for (int i = 0; i < graph->n_nodes; i++) e->bodies[i] = d->backend->body(d, graph->nodes[i]);
+    vt_room room = {workspace->data, workspace->scratch, workspace->bytes};
+    if (d->backend->prepare) VT_TRY(d->backend->prepare(d, graph, &room));
     *exec = e;
     return VT_OK;
 fail:
@@ -149,12 +105,20 @@ fail:
     return st;
 }
 
+static void discard_recordings(vt_exec *e)
+{
+    vt_device *d = e->workspace->device;
+    for (int i = 0; i < VT_RING; i++) {
+        if (e->recordings[i]) d->backend->discard(d, e->recordings[i]);
+        e->recordings[i] = NULL;
+    }
+}
+
 void vt_exec_destroy(vt_exec *e)
 {
     if (!e) return;
     vt_device *d = e->workspace->device;
-    for (int i = 0; i < VT_RING; i++)
-        if (e->recordings[i]) d->backend->discard(d, e->recordings[i]);
+    discard_recordings(e);
     if (e->slots) d->backend->free(d, e->slots);
     if (e->seen && d->backend->unpin) d->backend->unpin(d, e->seen);
     else vt_free(e->seen);
@@ -258,24 +222,38 @@ static vt_status begin(vt_exec *e)
     return d->backend->begin(d, e->slot, e->uploads, n);
 }
 
+/* The recording of the slot in use. The workspace may have grown, and moved, since others were made. */
+static vt_status recording_of(vt_exec *e, void **recording)
+{
+    vt_workspace *w = e->workspace;
+    if (e->recorded[0] != w->data || e->recorded[1] != w->scratch) discard_recordings(e);
+    e->recorded[0] = w->data;
+    e->recorded[1] = w->scratch;
+    *recording = e->recordings[e->slot];
+    if (*recording) return VT_OK;
+    vt_status st = w->device->backend->record(w->device, run_nodes, e, &e->recordings[e->slot]);
+    *recording = e->recordings[e->slot];
+    return st;
+}
+
 vt_status vt_exec_run(vt_exec *e)
 {
     vt_device *d = e->workspace->device;
     vt_status st = begin(e);
     if (st) return st;
-    if (e->seconds) return run_timed(e);
     float *seen = e->seen ? e->seen + e->slot * VT_WATCHED : NULL;
-    if (!e->slots) {
-        run_nodes(e);
-        for (int i = 0; i < e->n_watched; i++) vt_exec_read(e, e->watched[i], &seen[i]);
-        return VT_OK;
+    if (e->seconds || !e->slots) {
+        if (e->seconds) st = run_timed(e);
+        else run_nodes(e);
+        for (int i = 0; st == VT_OK && i < e->n_watched; i++) vt_exec_read(e, e->watched[i], &seen[i]);
+        return st;
     }
     vt_copy results[VT_WATCHED];
     for (int i = 0; i < e->n_watched; i++)
         results[i] = (vt_copy){&seen[i], address(e, e->watched[i]), sizeof *seen};
-    void **recording = &e->recordings[e->slot];
-    if (!*recording) st = d->backend->record(d, run_nodes, e, recording);
-    return st ? st : d->backend->run(d, e->slot, *recording, results, e->n_watched);
+    void *recording;
+    st = recording_of(e, &recording);
+    return st ? st : d->backend->run(d, e->slot, recording, results, e->n_watched);
 }
 
 vt_status vt_exec_watch(vt_exec *e, const vt_tensor *const *numbers, int n)
@@ -302,6 +280,25 @@ vt_status vt_exec_watched(vt_exec *e, int back, float values[VT_WATCHED])
     vt_status st = d->backend->wait ? d->backend->wait(d, slot) : VT_OK;
     for (int i = 0; st == VT_OK && i < e->n_watched; i++) values[i] = e->seen[slot * VT_WATCHED + i];
     return st;
+}
+
+vt_status vt_exec_replay(vt_exec *e, int n, double (*clock)(void), double *seconds)
+{
+    vt_device *d = e->workspace->device;
+    vt_status st = check_bound(e);
+    void *recording;
+    if (st) return st;
+    if (e->slots) {
+        st = recording_of(e, &recording);
+        return st ? st : d->backend->time(d, recording, n, seconds);
+    }
+    run_nodes(e);
+    for (int i = 0; i < n; i++) {
+        double start = clock();
+        run_nodes(e);
+        seconds[i] = clock() - start;
+    }
+    return VT_OK;
 }
 
 const void *vt_exec_data(const vt_exec *e, const vt_tensor *t)

@@ -85,6 +85,7 @@ static vt_status read_ours(vt_checkpoint *c)
     c->class_count = (int)n;
     c->recipe = vt_safetensors_metadata(&c->file, "vitc.recipe");
     c->weights = vt_safetensors_metadata(&c->file, "vitc.weights");
+    c->gemm_algorithms = vt_safetensors_metadata(&c->file, "vitc.gemm_algorithms");
     return c->recipe && c->weights ? VT_OK : bad(c, "vitc.recipe");
 }
 

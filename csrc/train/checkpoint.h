@@ -6,7 +6,8 @@
  *
  * Metadata (strings): vitc.format "1", vitc.model (models/config.h), vitc.recipe (the settings, as JSON), vitc.classes
  * (JSON list), vitc.data (JSON: preprocessing and the images held out), vitc.weights ("raw", "ema" or "train"),
- * vitc.progress (JSON: the position from which a run goes on, and what of its epoch is already summed up). */
+ * vitc.progress (JSON: the position from which a run goes on, and what of its epoch is already summed up); where the
+ * device has any, vitc.gemm_algorithms (vt_backend.choices). */
 #ifndef VT_TRAIN_CHECKPOINT_H
 #define VT_TRAIN_CHECKPOINT_H
 
@@ -45,6 +46,7 @@ typedef struct vt_checkpoint {
     vt_preprocessing preprocessing;
     const char *weights;             /* "train", "raw" or "ema" */
     vt_progress progress;
+    const char *gemm_algorithms;     /* NULL: none */
 } vt_checkpoint;
 
 /* VT_INVALID for a file that is damaged or no ViT. `flags` give the shape of a bare file where --model is among them

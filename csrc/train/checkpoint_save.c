@@ -3,7 +3,7 @@
 #include "models/weights.h"
 #include "train/checkpoint.h"
 
-enum { METADATA = 7 };
+enum { METADATA = 8 };
 
 /* One file under construction. */
 typedef struct file {
@@ -100,6 +100,17 @@ static vt_status add_model(file *f)
     return add_metadata(f, "vitc.model", &t);
 }
 
+static vt_status add_choices(file *f)
+{
+    vt_text t = {0};
+    vt_device *d = f->state->trainer->model->device;
+    if (!d->backend->choices) return VT_OK;
+    vt_status st = d->backend->choices(d, &t);
+    if (st == VT_OK) return add_metadata(f, "vitc.gemm_algorithms", &t);
+    vt_text_free(&t);
+    return st;
+}
+
 static vt_status add_all_metadata(file *f, const char *weights)
 {
     const vt_checkpoint_state *s = f->state;
@@ -147,6 +158,7 @@ vt_status vt_checkpoint_save(const vt_checkpoint_state *state, const char *path)
     for (int i = 0; i < 2; i++) VT_TRY(add_store(&f, moments[i], moments[i]->role));
     if (t->options.ema) VT_TRY(add_store(&f, &t->stores.ema, t->stores.ema.role));
     VT_TRY(add_all_metadata(&f, "train"));
+    VT_TRY(add_choices(&f));
     st = vt_safetensors_write(path, f.tensors, f.count, f.metadata, f.metadata_count);
 fail:
     close_file(&f);

@@ -181,6 +181,15 @@ static vt_status finetune(vt_run_parts *r)
     return st;
 }
 
+/* The algorithms that the run has used so far. On another device or library it goes on without. */
+static void adopt_choices(vt_run_parts *r)
+{
+    vt_device *d = r->model->device;
+    if (!r->resumed.gemm_algorithms || !d->backend->adopt) return;
+    if (d->backend->adopt(d, r->resumed.gemm_algorithms) == VT_OK || !r->console.out) return;
+    fprintf(r->console.out, "note: %s: %s; results differ in their last bits\n", r->resumed.file.path, vt_error());
+}
+
 vt_status vt_run_open_model(vt_run_parts *r)
 {
     vt_status st;
@@ -194,6 +203,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     if (r->console.out)
         fprintf(r->console.out, "device: %s  model: %s, %.2f M parameters, %d classes\n", r->model->device->about,
                 r->config.name, 1e-6 * (double)vt_model_parameters(r->model), r->config.classes);
+    adopt_choices(r);
     if (r->settings->run.finetune && !r->resumed.file.path) VT_TRY(finetune(r));
     VT_TRY(vt_trainer_create(&r->trainer, r->model, &o));
     if (r->resumed.file.path) {

@@ -77,6 +77,19 @@ static double tick(void) /* a clock that takes one second from one look to the n
     return now += 1;
 }
 
+TEST(a_run_is_repeated_and_timed)
+{
+    small_options o = {.batch = 1, .micro_batches = 1};
+    small s;
+    double seconds[3] = {0};
+    CHECK_OK(small_open(&s, VT_F32, &o, "auto"));
+    CHECK_FAILS(vt_exec_replay(s.exec, 3, tick, seconds), VT_INVALID, "was not given");
+    CHECK_OK(small_run(&s, &o, false));
+    CHECK_OK(vt_exec_replay(s.exec, 3, tick, seconds));
+    for (int i = 0; i < 3; i++) CHECK(seconds[i] == 1);
+    small_close(&s);
+}
+
 TEST(nodes_are_timed)
 {
     small_options o = {.batch = 1, .micro_batches = 1};
@@ -145,6 +158,7 @@ int main(void)
     RUN(a_missing_input_is_named);
     RUN(graphs_share_a_workspace);
     RUN(values_are_read_as_float);
+    RUN(a_run_is_repeated_and_timed);
     RUN(nodes_are_timed);
     RUN(an_unknown_device);
     RUN(memory_running_out);

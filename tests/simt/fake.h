@@ -13,8 +13,9 @@
  * memory is not copied while capturing; nothing reads a captured event after its capture. Not modelled: time (an
  * operation takes a made-up time, the same in every run), the memory model, contexts, memory pools, peers.
  *
- * Environment: SIMT_SEED; VT_FAKE_ARCH (80, 90), VT_FAKE_DEVICES, VT_FAKE_MEMORY (bytes), VT_FAKE_SMS; VT_FAKE_LEAKS
- * ("report", or "fail" to exit with 99) lists at exit what was never given back. */
+ * Environment: SIMT_SEED; VT_FAKE_ARCH (80, 90), VT_FAKE_DEVICES, VT_FAKE_MEMORY (bytes), VT_FAKE_SMS; VT_FAKE_FASTEST
+ * (the GEMM algorithm of this number takes next to no time); VT_FAKE_LEAKS ("report", or "fail" to exit with 99) lists at exit
+ * what was never given back; VT_FAKE_REPORT tells at exit how much memory was in use at most, and what was asked for. */
 #ifndef FAKE_H
 #define FAKE_H
 
@@ -102,6 +103,8 @@ struct fake_state {
     bool unlocked = false;                 /* device memory can be touched: an operation runs */
     bool in_kernel = false;
     std::map<int, size_t> used;            /* bytes of device memory, by device */
+    size_t asked = 0, most_asked = 0;      /* bytes in use as they were asked for, of all devices; at most so far */
+    size_t heuristics = 0;                 /* calls of cublasLtMatmulAlgoGetHeuristic */
     std::set<CUstream_st *> streams;
     std::set<CUevent_st *> events;
     std::set<CUgraph_st *> graphs;

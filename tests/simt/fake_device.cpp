@@ -38,6 +38,9 @@ static void at_exit()
 {
     const char *wish = getenv("VT_FAKE_LEAKS");
     std::string list;
+    if (getenv("VT_FAKE_REPORT"))
+        fprintf(stderr, "fake device: at most %zu bytes in use, algorithms asked for %zu times\n", fake().most_asked,
+                fake().heuristics);
     if (!wish || fake().broken != cudaSuccess || !leaks(&list)) return;
     fprintf(stderr, "fake device: not given back at exit:\n%s", list.c_str());
     fflush(nullptr);

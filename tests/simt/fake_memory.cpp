@@ -1,6 +1,7 @@
 /* fake_memory.cpp - device memory between guard pages, pinned host memory, and copies that are checked. */
 #include "fake.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -124,6 +125,8 @@ static cudaError_t take(void **p, size_t bytes)
     if (!f.unlocked) protect(&r, PROT_NONE);
     f.device[start] = r;
     f.used[fake_current()] += up(bytes, ALIGN);
+    f.asked += bytes;
+    f.most_asked = std::max(f.most_asked, f.asked);
     *p = (void *)start;
     return cudaSuccess;
 }
@@ -153,6 +156,7 @@ static cudaError_t give_back(void *p)
     madvise(r.mapped, r.mapped_bytes, MADV_DONTNEED);
     protect(&r, PROT_NONE); /* stronger than poison: any access stops the program */
     f.used[r.device] -= up(r.bytes, ALIGN);
+    f.asked -= r.bytes;
     f.device.erase(it);
     f.freed[address(p)] = r;
     return cudaSuccess;
