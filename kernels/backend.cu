@@ -99,6 +99,9 @@ static vt_status set_device(vt_device *d, vt_cuda *c)
     for (int i = 0; i < VT_RING; i++)
         check(c, cudaEventCreateWithFlags(&c->used[i], cudaEventDisableTiming), "cudaEventCreate");
     if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS) keep_failure(c, "cublasLtCreate", "failed");
+    size_t left = 0;
+    if (!c->status) check(c, cudaMemGetInfo(&left, &d->memory_bytes), "cudaMemGetInfo");
+    d->taken_bytes = d->memory_bytes - left;
     vt_gemm_open(c, about.name);
     return c->gemms ? told(c) : vt_fail_memory("GEMM algorithms");
 }

@@ -53,6 +53,23 @@ static vt_status reserve(vt_device *device, void **data, size_t *have, size_t wa
     return st;
 }
 
+static size_t place_bytes(const vt_tensor *t)
+{
+    return t->memory == VT_INPUT ? (vt_tensor_bytes(t) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN : 0;
+}
+
+size_t vt_exec_slot_bytes(const vt_graph *graph)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < graph->n_tensors; i++) bytes += place_bytes(graph->tensors[i]);
+    return bytes;
+}
+
+size_t vt_exec_ring_bytes(const vt_device *device, size_t slot_bytes)
+{
+    return device->backend->begin ? VT_RING * slot_bytes + VT_ALIGN : 0;
+}
+
 /* Offsets of the inputs within a slot, and the slots. */
 static vt_status make_ring(vt_exec *e)
 {
@@ -61,12 +78,12 @@ static vt_status make_ring(vt_exec *e)
         const vt_tensor *t = e->graph->tensors[i];
         if (t->memory != VT_INPUT) continue;
         e->place[i] = e->slot_bytes;
-        e->slot_bytes += (vt_tensor_bytes(t) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
+        e->slot_bytes += place_bytes(t);
         e->n_inputs++;
     }
     e->uploads = vt_alloc(((size_t)e->n_inputs + 1) * sizeof *e->uploads);
     if (!e->uploads) return vt_fail_memory("executor");
-    return d->backend->alloc(d, VT_RING * e->slot_bytes + VT_ALIGN, &e->slots);
+    return d->backend->alloc(d, vt_exec_ring_bytes(d, e->slot_bytes), &e->slots);
 }
 
 vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspace)

@@ -28,6 +28,8 @@ void vt_workspace_free(vt_workspace *workspace);
 /* What vt_exec_create will ask for. */
 size_t vt_exec_workspace_bytes(const vt_graph *graph, const vt_device *device);
 size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
+size_t vt_exec_slot_bytes(const vt_graph *graph);
+size_t vt_exec_ring_bytes(const vt_device *device, size_t slot_bytes); /* of all slots; 0: inputs are read where they are bound */
 
 /* The host memory that an input is read from at each run. An unknown name is ignored: a graph without labels takes
  * none. */

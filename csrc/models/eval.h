@@ -12,6 +12,8 @@ typedef struct vt_eval {
     int batch;
 } vt_eval;
 
+enum { VT_EVAL_BATCH = 64 }; /* at most, beside training */
+
 /* The graph alone: input "images" [batch, H, W, C]; `weights`: a model's parameters or their EMA. Folded and planned.
  * */
 vt_status vt_eval_build(vt_eval *eval, const vt_model_config *model, vt_store *weights, vt_dtype image_dtype,

@@ -9,7 +9,8 @@
 const char *const vt_ledger_class_name[VT_BYTES_CLASSES] = {
     [VT_BYTES_PARAMETERS] = "parameters", [VT_BYTES_OPTIMIZER] = "optimizer", [VT_BYTES_EMA] = "ema",
     [VT_BYTES_STATE] = "state", [VT_BYTES_ACTIVATIONS] = "activations", [VT_BYTES_GRADIENTS] = "gradients",
-    [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch", [VT_BYTES_LOADER] = "loader"};
+    [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch", [VT_BYTES_INPUTS] = "inputs",
+    [VT_BYTES_EVALUATION] = "evaluation", [VT_BYTES_LOADER] = "loader"};
 
 /* --- FLOPs --- */
 
@@ -148,10 +149,8 @@ static vt_status split_workspace(vt_ledger *l, const vt_graph *g)
         find_backward(&s);
         find_last(&s);
         walk(&s);
-        l->workspace = g->workspace_bytes;
         l->bytes[VT_BYTES_ACTIVATIONS] = s.most[0];
         l->bytes[VT_BYTES_GRADIENTS] = s.most[1];
-        l->bytes[VT_BYTES_GAPS] = g->workspace_bytes - s.most[0] - s.most[1];
         snprintf(l->fullest, sizeof l->fullest, "%s", g->n_nodes ? g->nodes[s.fullest]->name : "");
     }
     vt_free(s.backward);
@@ -161,11 +160,55 @@ static vt_status split_workspace(vt_ledger *l, const vt_graph *g)
 
 /* --- the ledger --- */
 
-/* From the second micro-batch of each lane on, each takes what the one before it took: these need not be planned. */
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A graph takes part: what it needs of what all graphs share. */
+static void share(vt_ledger *l, const vt_graph *g, const vt_device *d)
+{
+    l->workspace = larger(l->workspace, vt_exec_workspace_bytes(g, d));
+    l->bytes[VT_BYTES_SCRATCH] = larger(l->bytes[VT_BYTES_SCRATCH], vt_exec_scratch_bytes(g, d));
+}
+
+/* As a training run makes them: on the weights and, with an EMA, on that. */
+static vt_status share_evaluation(vt_ledger *l, const vt_model_config *model, vt_store *params,
+                                  const vt_train_options *o, const vt_device *d)
+{
+    vt_eval eval;
+    int batch = o->batch_size < VT_EVAL_BATCH ? o->batch_size : VT_EVAL_BATCH;
+    vt_status st = vt_eval_build(&eval, model, params, VT_U8, batch, d->precision);
+    if (st) return st;
+    share(l, eval.graph, d);
+    l->bytes[VT_BYTES_EVALUATION] = (o->ema ? 2 : 1) * vt_exec_ring_bytes(d, vt_exec_slot_bytes(eval.graph));
+    vt_eval_close(&eval);
+    return VT_OK;
+}
+
+/* Of `micros` micro-batches, where the graph that was planned has fewer. */
+static size_t input_bytes(const vt_step *step, int planned, int micros, const vt_device *d)
+{
+    const vt_tensor *of_micro[] = {step->inputs->images, step->inputs->targets, step->inputs->slots};
+    size_t slot = vt_exec_slot_bytes(step->graph);
+    for (int i = 0; i < 3; i++)
+        slot += (size_t)(micros - planned) * ((vt_tensor_bytes(of_micro[i]) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN);
+    return vt_exec_ring_bytes(d, slot);
+}
+
+static void count_loader(vt_ledger *l, const vt_loader_options *loading, const vt_device *d)
+{
+    size_t ring = loading ? (size_t)vt_loader_slots(loading) * vt_loader_slot_bytes(loading) : 0;
+    *(d->backend->begin ? &l->host : &l->bytes[VT_BYTES_LOADER]) = ring;
+}
+
+/* From the second micro-batch of each lane on, each takes what the one before it took: of very many not all need be
+ * planned. How buffers lie may differ then, and with it the gaps, by some thousand bytes. */
 static void leave_away_repeats(vt_train_options *o)
 {
+    enum { MANY = 128 };
     int lanes = vt_step_lanes(o->micro_batches, o->lanes);
-    if (o->micro_batches <= 2 * lanes) return;
+    if (o->micro_batches <= MANY || o->micro_batches <= 2 * lanes) return;
     o->micro_batches = 2 * lanes;
     o->lanes = lanes;
 }
@@ -181,7 +224,8 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     vt_train_options planned = *o;
     leave_away_repeats(&planned);
     double repeats = (double)o->micro_batches / planned.micro_batches;
-    *l = (vt_ledger){.images = (int64_t)o->batch_size * o->micro_batches};
+    *l = (vt_ledger){.images = (int64_t)o->batch_size * o->micro_batches, .taken = device->taken_bytes,
+                     .memory = device->memory_bytes};
     vt_store_init(&params, "param", VT_F32);
     VT_TRY(vt_model_declare(&params, model));
     VT_TRY(vt_stores_create(&stores, &params));
@@ -191,6 +235,9 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     VT_TRY(vt_graph_flops(step.graph, &l->flops_step, &l->flops_recomputed));
     VT_TRY(forward_flops(&l->flops_forward, model, &params, o->batch_size, device->precision));
     VT_TRY(split_workspace(l, step.graph));
+    share(l, step.graph, device);
+    if (loading) VT_TRY(share_evaluation(l, model, &params, o, device));
+    l->bytes[VT_BYTES_GAPS] = l->workspace - l->bytes[VT_BYTES_ACTIVATIONS] - l->bytes[VT_BYTES_GRADIENTS];
     l->flops_forward *= o->micro_batches;
     l->flops_step *= repeats;
     l->flops_recomputed *= repeats;
@@ -199,8 +246,8 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     l->bytes[VT_BYTES_OPTIMIZER] = vt_store_bytes(&stores.exp_avg) + vt_store_bytes(&stores.exp_avg_sq);
     l->bytes[VT_BYTES_EMA] = o->ema ? vt_store_bytes(&stores.ema) : 0;
     l->bytes[VT_BYTES_STATE] = vt_store_bytes(&stores.state);
-    l->bytes[VT_BYTES_SCRATCH] = vt_exec_scratch_bytes(step.graph, device);
-    l->bytes[VT_BYTES_LOADER] = loading ? (size_t)vt_loader_slots(loading) * vt_loader_slot_bytes(loading) : 0;
+    l->bytes[VT_BYTES_INPUTS] = input_bytes(&step, planned.micro_batches, o->micro_batches, device);
+    count_loader(l, loading, device);
     for (int i = 0; i < VT_BYTES_CLASSES; i++) l->peak += l->bytes[i];
 fail:
     vt_step_free(&step);
@@ -254,6 +301,8 @@ void vt_ledger_table(vt_text *t, const vt_ledger *l)
                                                        [VT_BYTES_GRADIENTS] = "workspace",
                                                        [VT_BYTES_GAPS] = "workspace: alignment, holes",
                                                        [VT_BYTES_SCRATCH] = "of the backend",
+                                                       [VT_BYTES_INPUTS] = "step inputs on the device",
+                                                       [VT_BYTES_EVALUATION] = "its inputs on the device",
                                                        [VT_BYTES_LOADER] = "micro-batches made ahead"};
     vt_text_printf(t, "parameters  %lld\n", (long long)l->parameters);
     vt_text_printf(t, "FLOPs       %.4g forward, %.4g the step of %lld images (%.4g an image)", l->flops_forward,
@@ -265,6 +314,10 @@ void vt_ledger_table(vt_text *t, const vt_ledger *l)
                        (double)l->bytes[i] / 1048576, *what[i] ? "  " : "", what[i]);
     vt_text_printf(t, "%-12s %16zu bytes %10.1f MiB  fullest at %s\n", "peak", l->peak, (double)l->peak / 1048576,
                    l->fullest);
+    if (l->memory)
+        vt_text_printf(t, "\nbeside it, %.1f MiB of %.1f MiB are taken: driver, context, libraries (kernels that are loaded "
+                       "later add to it), other processes\n", (double)l->taken / 1048576, (double)l->memory / 1048576);
+    if (l->host) vt_text_printf(t, "on the host, %.1f MiB of micro-batches made ahead\n", (double)l->host / 1048576);
 }
 
 void vt_ledger_json(vt_text *t, const vt_ledger *l)
@@ -283,8 +336,12 @@ void vt_ledger_json(vt_text *t, const vt_ledger *l)
         vt_json_int(t, (int64_t)l->bytes[i]);
     }
     vt_json_close(t, '}');
-    vt_json_key(t, "workspace_bytes");
-    vt_json_int(t, (int64_t)l->workspace);
-    vt_json_key(t, "peak_bytes");
-    vt_json_int(t, (int64_t)l->peak);
+    const struct { const char *key; size_t value; bool told; } sizes[] = {
+        {"workspace_bytes", l->workspace, true}, {"peak_bytes", l->peak, true}, {"host_bytes", l->host, l->memory > 0},
+        {"taken_bytes", l->taken, l->memory > 0}, {"memory_bytes", l->memory, l->memory > 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (!sizes[i].told) continue;
+        vt_json_key(t, sizes[i].key);
+        vt_json_int(t, (int64_t)sizes[i].value);
+    }
 }

@@ -17,7 +17,9 @@ typedef enum vt_ledger_class {
     VT_BYTES_GRADIENTS,   /* workspace: made by the backward pass */
     VT_BYTES_GAPS,        /* workspace: alignment, and holes between buffers */
     VT_BYTES_SCRATCH,     /* the backend's, for the op that wants most */
-    VT_BYTES_LOADER,      /* the ring of micro-batches */
+    VT_BYTES_INPUTS,      /* a device with memory of its own: the ring of step inputs */
+    VT_BYTES_EVALUATION,  /* likewise, those of the evaluation graphs; their workspace is the step's */
+    VT_BYTES_LOADER,      /* the ring of micro-batches, where the device's memory is the host's */
     VT_BYTES_CLASSES
 } vt_ledger_class;
 extern const char *const vt_ledger_class_name[VT_BYTES_CLASSES];
@@ -29,12 +31,15 @@ typedef struct vt_ledger {
     double flops_step;          /* forward and backward, recomputation not counted */
     double flops_recomputed;
     size_t bytes[VT_BYTES_CLASSES];
+    size_t host;                /* the ring of micro-batches, where the device has memory of its own */
+    size_t taken, memory;       /* of that memory: what others have (vt_device), all; 0: not known */
     size_t workspace;           /* activations + gradients + gaps */
     size_t peak;                /* the sum of all classes */
     char fullest[128];          /* the node at which the workspace is */
 } vt_ledger;
 
-/* Plans a step of `model` and reads it; no slab is allocated. `loading` NULL: images come from nowhere. */
+/* Plans a step of `model` and reads it; no slab is allocated. `loading` NULL: images come from nowhere, and nothing is
+ * evaluated. */
 vt_status vt_ledger_read(vt_ledger *ledger, const vt_model_config *model, const vt_train_options *options,
                          const vt_device *device, const vt_loader_options *loading);
 

@@ -196,7 +196,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     vt_model_options device = {0};
     const vt_recipe *c = &r->settings->recipe;
     vt_train_options o = vt_recipe_train_options(c, r->loading.sampler.micros);
-    int batch = o.batch_size < 64 ? o.batch_size : 64;
+    int batch = o.batch_size < VT_EVAL_BATCH ? o.batch_size : VT_EVAL_BATCH;
     VT_TRY(vt_device_flags_open(&r->settings->device, "bf16", &device));
     device.seed = (uint64_t)c->seed;
     VT_TRY(vt_model_create(&r->model, &r->config, &device));
