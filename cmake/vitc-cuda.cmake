@@ -62,26 +62,32 @@ macro(vitc_cuda_backend) # sets VITC_HAS_CUDA; a macro, since it enables a langu
   endif()
 endmacro()
 
-# vitc_cuda: the kernels and the backend, as objects.
+# What files of kernels are compiled with: architectures, C++17, the include path of tree and toolkit.
+function(vitc_cuda_flags target)
+  foreach(arch ${VITC_CUDA_CHOSEN})
+    target_compile_options(${target} PRIVATE
+                           "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-gencode=arch=compute_${arch},code=sm_${arch}>")
+  endforeach()
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/csrc
+                             ${PROJECT_SOURCE_DIR}/kernels ${CUDAToolkit_INCLUDE_DIRS})
+  target_compile_options(${target} PRIVATE # C-like C++: nothing of the C++ runtime is linked
+                         "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-fno-exceptions,-fno-rtti,-ffp-contract=off>")
+  if(VITC_WERROR)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>)
+  endif()
+endfunction()
+
+# vitc_cuda: the kernels and the backend, as objects. Sets VITC_CUDA_CHOSEN, the architectures.
 function(vitc_cuda_objects result)
   file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cu)
   add_library(vitc_cuda OBJECT ${kernels} ${PROJECT_SOURCE_DIR}/kernels/backends.c)
-  set(architectures ${VITC_CUDA_ARCHITECTURES})
-  if(NOT architectures)
-    vitc_architectures(architectures)
+  set(VITC_CUDA_CHOSEN ${VITC_CUDA_ARCHITECTURES})
+  if(NOT VITC_CUDA_CHOSEN)
+    vitc_architectures(VITC_CUDA_CHOSEN)
   endif()
-  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_ID} ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${architectures}")
-  foreach(arch ${architectures})
-    target_compile_options(vitc_cuda PRIVATE
-                           "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-gencode=arch=compute_${arch},code=sm_${arch}>")
-  endforeach()
-  set_target_properties(vitc_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON)
-  target_include_directories(vitc_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/csrc
-                             ${PROJECT_SOURCE_DIR}/kernels ${CUDAToolkit_INCLUDE_DIRS})
-  target_compile_options(vitc_cuda PRIVATE # C-like C++: nothing of the C++ runtime is linked
-                         "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-fno-exceptions,-fno-rtti,-ffp-contract=off>")
-  if(VITC_WERROR)
-    target_compile_options(vitc_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>)
-  endif()
+  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_ID} ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${VITC_CUDA_CHOSEN}")
+  vitc_cuda_flags(vitc_cuda)
+  set(VITC_CUDA_CHOSEN ${VITC_CUDA_CHOSEN} PARENT_SCOPE)
   set(${result} $<TARGET_OBJECTS:vitc_cuda> PARENT_SCOPE)
 endfunction()

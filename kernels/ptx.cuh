@@ -70,12 +70,12 @@ VT_DEVICE float warp_max(float v)
     return v;
 }
 
-/* ---- arithmetic: approximations of 2 ulp or so -------------------------------------------------------------------- */
+/* ---- arithmetic: approximations of 2 ulp or so; denormals, in and out, are zeros ---------------------------------- */
 
 VT_DEVICE float fast_exp2(float x) /* 2^x; -inf gives 0 */
 {
 #ifdef VT_SIMT
-    return exp2f(x);
+    return simt_flushed(exp2f(simt_flushed(x)));
 #else
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -86,7 +86,7 @@ VT_DEVICE float fast_exp2(float x) /* 2^x; -inf gives 0 */
 VT_DEVICE float fast_rcp(float x)
 {
 #ifdef VT_SIMT
-    return 1.0f / x;
+    return simt_flushed(1.0f / simt_flushed(x));
 #else
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -97,7 +97,7 @@ VT_DEVICE float fast_rcp(float x)
 VT_DEVICE float fast_rsqrt(float x)
 {
 #ifdef VT_SIMT
-    return 1.0f / sqrtf(x);
+    return simt_flushed(1.0f / sqrtf(simt_flushed(x)));
 #else
     float y;
     asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can tell, in one go, without the internet: builds for this card; the self-test in each
-# precision; the tests labelled cuda; compute-sanitizer on the self-test; benchmarks; PyTorch and timm beside vitc.
+# Everything that only a GPU can tell, in one go, without the internet: builds for this card; each primitive of the
+# kernels alone; the self-test in each precision; the tests labelled cuda; compute-sanitizer on the self-test;
+# benchmarks; PyTorch and timm beside vitc.
 #
 # A step that fails, or outruns its time, is recorded and the rest goes on; exit 1 if any did. DIR gets summary.txt,
-# results.json (each step, with the JSON it printed) and log.txt.
+# results.json (each step, with the JSON it printed), log.txt and sm_ARCH.txt: what this card's primitives answered, for
+# tests/cuda/golden.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +13,7 @@ usage="usage: scripts/gpu-check.sh [--minutes 9] [--out DIR] [--only GROUP,…] 
        scripts/gpu-check.sh --pack DIR
   --minutes N    for all of it; what does not fit is recorded as not run
   --out DIR      results; build/gpu-check by default
-  --only LIST    of build, selftest, bench, compare, sanitizer, ctest: all by default, in this order
+  --only LIST    of build, primitives, selftest, bench, compare, sanitizer, ctest: all by default, in this order
   --prefix DIR   where headers and libraries of zlib, libpng and libjpeg are, if this machine has none
   --pack DIR     fills such a DIR from this machine's packages, to be carried to another of its kind
   --vitc FILE    checks that program, builds nothing
@@ -22,7 +24,7 @@ die() {
     exit 2
 }
 
-minutes=9 out=build/gpu-check only=build,selftest,bench,compare,sanitizer,ctest prefix="" vitc=""
+minutes=9 out=build/gpu-check only=build,primitives,selftest,bench,compare,sanitizer,ctest prefix="" vitc=""
 python=${PYTHON:-python3}
 
 # pack DIR: the headers and static libraries that CMake looks for.
@@ -60,7 +62,7 @@ done
 [[ $minutes =~ ^[0-9]+$ && $minutes -gt 0 ]] || die "--minutes takes a whole number above 0, not $minutes"
 for group in ${only//,/ }; do
     case $group in
-        build | selftest | bench | compare | sanitizer | ctest) ;;
+        build | primitives | selftest | bench | compare | sanitizer | ctest) ;;
         *) die "--only does not know $group" ;;
     esac
 done
@@ -138,12 +140,34 @@ configure() {
 }
 export -f configure
 export build prefix
+
+# What the primitives answer, first of all: of what needs a GPU it is the least that could not be had without.
+primitives() {
+    local program
+    program=$(dirname "$vitc")/vitc_primitives
+    if [ -x "$program" ]; then
+        run primitives-write 60 "$program" --write "$out"
+        run primitives-check 60 "$program" --check tests/cuda/golden
+    elif [ "$vitc" = "$build/vitc" ]; then
+        report primitives FAILED 0 "there is no $program"
+    else
+        report primitives skipped 0 "there is no vitc_primitives beside $vitc"
+    fi
+}
+
 jobs=$(nproc)
-if [ -z "$vitc" ]; then
+if [ -n "$vitc" ]; then
+    if wanted primitives; then primitives; fi
+else
     vitc=$build/vitc
     if wanted build; then
         run configure 60 bash -c configure
-        if $well; then run build 240 cmake --build "$build" --target vitc --parallel "$jobs"; fi
+        configured=$well
+        if $well; then run build-primitives 120 cmake --build "$build" --target vitc_primitives --parallel "$jobs"; fi
+    fi
+    if wanted primitives; then primitives; fi
+    if wanted build; then
+        if $configured; then run build 240 cmake --build "$build" --target vitc --parallel "$jobs"; fi
     fi
     if ! [ -x "$vitc" ]; then
         report vitc FAILED 0 "there is no $vitc: nothing further can be checked"

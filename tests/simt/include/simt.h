@@ -107,6 +107,11 @@ static inline uint32_t simt_bf16_bits(float f) /* nearest even; NaN stays NaN */
     return (u + 0x7FFFu + (u >> 16 & 1u)) >> 16;
 }
 
+static inline float simt_flushed(float f) /* .ftz: a denormal becomes a zero of its sign */
+{
+    return fabsf(f) < 0x1p-126f ? copysignf(0, f) : f;
+}
+
 /* 16 bytes, both aligned, `to` in shared memory. From issue to the matching wait `to` is 0xFF bytes; the source is read
  * at issue or at landing, by seed. A copy that is in flight when its thread returns is a mistake. */
 void simt_copy_async(void *to, const void *from, bool valid);
