@@ -93,6 +93,7 @@ static vt_status set_device(vt_device *d, vt_cuda *c)
                        about.name, about.major, about.minor);
     snprintf(d->about, sizeof d->about, "cuda (%.80s, %s)", about.name, d->path);
     d->threads = vt_pool_default_threads();
+    d->cache_bytes = (size_t)about.l2CacheSize;
     check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check(c, cudaStreamCreateWithFlags(&c->copies, cudaStreamNonBlocking), "cudaStreamCreate");
     check(c, cudaEventCreateWithFlags(&c->copied, cudaEventDisableTiming), "cudaEventCreate");

@@ -3,26 +3,27 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "command.h"
+#include "train/bench_attention.h"
 #include "train/bench_kernels.h"
 #include "train/bench_loader.h"
 
 typedef struct settings {
     vt_settings train;
-    vt_strings kinds, images;
-    const char *json;
-    int steps;
+    vt_strings kinds, images, impls, directions;
+    const char *json, *shapes;
+    int steps, sets, side;
     double seconds;
     bool ledger, reference;
 } settings;
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Benchmark"
 static const vt_option table[] = {
-    {.name = "bench", .kind = VT_OPT_STRINGS, FIELD(kinds), .choices = "step|kernels|loader", .positional = true,
+    {.name = "bench", .kind = VT_OPT_STRINGS, FIELD(kinds), .choices = "step|kernels|attention|loader", .positional = true,
      .help = "what to measure, separated by commas"},
     {.name = "json", .kind = VT_OPT_STRING, FIELD(json), .argument = "FILE",
      .help = "write one JSON object there; - is stdout"},
     {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6,
-     .help = "steps to measure; 0: as --seconds says"},
+     .help = "steps to measure; 0: as --seconds says; kernels 10, attention 20"},
     {.name = "seconds", .kind = VT_OPT_FLOAT, FIELD(seconds), .min = 0, .max = 1e5, .fallback = "5",
      .help = "to measure for"},
     {.name = "ledger", .kind = VT_OPT_FLAG, FIELD(ledger), .help = "step: time each op too"},
@@ -30,12 +31,25 @@ static const vt_option table[] = {
      .help = "kernels: leave the reference bodies away"},
     {.name = "images", .kind = VT_OPT_STRINGS, FIELD(images), .argument = "FILE…",
      .help = "loader: photographs, or a folder of them; made-up ones by default"},
+    {.name = "shapes", .kind = VT_OPT_STRING, FIELD(shapes), .argument = "B,H,N,D[,B,H,N,D…]",
+     .help = "attention: batch, heads, tokens and head width of each shape; DeiT's by default"},
+    {.name = "impl", .kind = VT_OPT_STRINGS, FIELD(impls), .choices = "vitc|cudnn|unfused",
+     .fallback = "vitc,cudnn,unfused",
+     .help = "attention: vitc as it trains; cuDNN's fused kernels; a chain of matrix products that keeps P"},
+    {.name = "direction", .kind = VT_OPT_STRINGS, FIELD(directions), .choices = "fwd|bwd|both",
+     .fallback = "fwd,bwd,both",
+     .help = "attention: forward counts as 4*B*H*N*N*D FLOPs, backward as 2.5 times that: five products to forward's two"},
+    {.name = "sets", .kind = VT_OPT_INT, FIELD(sets), .min = 0, .max = 64,
+     .help = "attention: sets of tensors that a run goes through; 0: twice what the device's cache holds, at most 64"},
+    {.name = "gemm-side", .kind = VT_OPT_INT, FIELD(side), .min = 0, .max = 32768, .argument = "N",
+     .help = "attention: the product of N x N matrices that is the roofline's ceiling; 0: 8192 on cuda, 2048 on the CPU"},
     {.name = "train", .kind = VT_OPT_TABLE, VT_FIELD(settings, train), .table = vt_settings_table},
     {0}};
 
 /* The text for people and the JSON, both made at once. */
 typedef struct output {
     vt_text table, json;
+    const char *failed; /* what is said once they are printed; NULL: all went well */
 } output;
 
 static bool wants(const settings *s, const char *kind)
@@ -93,6 +107,25 @@ static vt_status bench_kernels(vt_options *options, settings *s, output *out)
     return VT_OK;
 }
 
+static vt_status bench_attention(vt_options *options, settings *s, output *out)
+{
+    vt_model_options m;
+    vt_bench_attention result;
+    vt_status st = vt_device_flags_open(&s->train.device, "bf16", &m);
+    if (st) return st;
+    vt_bench_attention_options o = {
+        .device = {.name = m.device, .cpu = m.cpu, .threads = m.threads, .precision = m.precision},
+        .shapes = s->shapes, .impls = s->impls, .directions = s->directions, .runs = s->steps, .sets = s->sets,
+        .side = s->side};
+    st = vt_bench_attention_run(&result, &o);
+    if (st) return st;
+    vt_bench_attention_table(&out->table, &result);
+    vt_bench_attention_json(&out->json, &result);
+    if (vt_bench_attention_failed(&result)) out->failed = "bench attention: vitc's own failed; its row says how";
+    vt_bench_attention_free(&result);
+    return VT_OK;
+}
+
 static vt_status bench_loader(vt_options *options, settings *s, output *out)
 {
     vt_run_parts parts = {.options = options, .settings = &s->train};
@@ -119,14 +152,14 @@ static vt_status print(const settings *s, output *out)
 static vt_status run(vt_options *options, void *given)
 {
     static const struct { const char *name; vt_status (*run)(vt_options *, settings *, output *); } kinds[] = {
-        {"step", bench_step}, {"kernels", bench_kernels}, {"loader", bench_loader}};
+        {"step", bench_step}, {"kernels", bench_kernels}, {"attention", bench_attention}, {"loader", bench_loader}};
     settings *s = given;
-    output out = {{0}, {0}};
+    output out = {{0}, {0}, NULL};
     vt_status st = VT_OK;
-    if (!s->kinds.count) return vt_fail(VT_INVALID, "what to measure is missing: step, kernels or loader");
+    if (!s->kinds.count) return vt_fail(VT_INVALID, "what to measure is missing: step, kernels, attention or loader");
     bool several = s->kinds.count > 1;
     if (several) vt_json_open(&out.json, '{');
-    for (int i = 0; i < 3 && st == VT_OK; i++) {
+    for (int i = 0; i < (int)(sizeof kinds / sizeof *kinds) && st == VT_OK; i++) {
         if (!wants(s, kinds[i].name)) continue;
         if (out.table.size) vt_text_add(&out.table, "\n");
         if (several) vt_json_key(&out.json, kinds[i].name);
@@ -134,13 +167,14 @@ static vt_status run(vt_options *options, void *given)
     }
     if (several) vt_json_close(&out.json, '}');
     if (st == VT_OK) st = print(s, &out);
+    if (st == VT_OK && out.failed) st = vt_fail(VT_FAILED, "%s", out.failed);
     vt_text_free(&out.table);
     vt_text_free(&out.json);
     return st;
 }
 
 const vt_command vt_command_bench = {
-    .name = "bench", .summary = "times of steps, ops and the loader",
-        .usage = "vitc bench step,kernels,loader [--json F] [flags]",
+    .name = "bench", .summary = "times of steps, ops, attention and the loader",
+        .usage = "vitc bench step,kernels,attention,loader [--json F] [flags]",
     .example = "vitc bench step --model deit_micro --batch-size 128 --json -", .table = table,
     .settings_bytes = sizeof(settings), .run = run};

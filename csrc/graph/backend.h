@@ -73,6 +73,7 @@ struct vt_device {
     struct vt_pool *pool;
     const char *path;     /* the code path in use: the same bits are promised within one */
     char about[128];      /* for people: "cpu (avx2, 2 threads)" */
+    size_t cache_bytes;   /* of its last-level cache; 0: not known */
     int threads;          /* of the host: the pool's, or as many as there are processors */
     size_t memory_bytes, taken_bytes; /* of its own memory: all, and what others than vitc have once it is open (driver,
                                        * context, libraries, other processes); 0: the host's, or not known */

@@ -288,7 +288,41 @@ class Commands(unittest.TestCase):
         self.assertGreater(b["loader"]["loader_images_per_second"], 0)
         self.assertTrue(b["loader"]["made_up"])
         self.assertIn("made-up", text)
-        self.assertIn("attention", vitc("bench", "attention", expect=2).error)
+        self.assertIn("loader", vitc("bench", "loaders", expect=2).error)
+
+    def test_bench_attention(self):
+        out = self.path("attention.json")
+        text = vitc("bench", "attention", "--device", "cpu", "--shapes", "2,3,37,16,1,1,65,64", "--steps", 2, "--sets", 2,
+                    "--gemm-side", 128, "--json", out).stdout
+        with open(out) as f:
+            b = json.load(f)
+        self.assertGreater(b["copy_gbps"], 0)
+        self.assertGreater(b["gemm_tflops"], 0)
+        self.assertEqual(len(b["rows"]), 2 * 3 * 3)  # none is left out
+        for r in b["rows"]:
+            if r["impl"] == "cudnn":
+                self.assertEqual(r["status"], "missing")
+                self.assertIn("cpu", r["reason"])
+                continue
+            self.assertEqual((r["status"], r["reason"]), ("ok", None))
+            self.assertEqual((r["runs"], r["sets"]), (2, 2))
+            forward = 4 * r["batch"] * r["heads"] * r["tokens"] ** 2 * r["dim"]
+            self.assertEqual(r["flops"], forward * {"fwd": 1, "bwd": 2.5, "both": 3.5}[r["direction"]])
+            row = 4 * r["batch"] * r["heads"] * r["tokens"]  # bytes of a float a row
+            moved = {"fwd": 4 * r["dim"] + 1, "bwd": 8 * r["dim"] + 1, "both": 12 * r["dim"] + 2}[r["direction"]]
+            self.assertEqual(r["bytes"], row * moved)
+            tensors = {"fwd": ["out"], "bwd": ["dk", "dq", "dv"], "both": ["dk", "dq", "dv", "out"]}[r["direction"]]
+            self.assertEqual(sorted(r["errors"]), tensors)
+            self.assertEqual(r["error"], max(r["errors"].values()))
+            self.assertLess(r["error"], 1e-5)
+            self.assertAlmostEqual(r["roofline_share"], r["floor_ms"] / r["ms"], delta=1e-6 * r["roofline_share"])
+            floor = 1e3 * max(r["bytes"] / b["copy_gbps"] * 1e-9, r["flops"] / b["gemm_tflops"] * 1e-12)
+            if r["direction"] != "both":
+                self.assertAlmostEqual(r["floor_ms"], floor, delta=1e-6 * floor)
+        self.assertIn("missing: not in this build", text)
+        for wrong in ("2,3,37", "2,3,37,0", "2,x,3,4", "2,3,4,5,"):
+            self.assertIn("--shapes " + wrong, vitc("bench", "attention", "--shapes", wrong, expect=2).error)
+        self.assertIn("--impl", vitc("bench", "attention", "--impl", "flash", expect=2).error)
 
     # --- predict ---
 
