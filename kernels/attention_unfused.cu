@@ -5,8 +5,8 @@
  * A strided batch has one stride, heads lie D apart and samples N * 3 * H * D: the longer of the two is the batch, the
  * shorter a loop of calls. Rows of S are `ld` elements long, N filled to a multiple of 8, for aligned accesses.
  *
- * Bytes beside the floor of attention.cu, each B * H * N * ld elements: forward, S and P are written and read; backward,
- * P is read twice, dP written and read, dS written and read twice. */
+ * Bytes beside the floor of attention.cu, each B * H * N * ld elements: forward, S and P are written and read;
+ * backward, P is read twice, dP written and read, dS written and read twice. */
 #include "cuda.cuh"
 #include "gemm.cuh"
 #include "reduce.cuh"
@@ -18,7 +18,7 @@ extern "C" {
 
 enum { ROW_WARPS = 8 };
 
-/* ---- kernels: a warp takes a row; that it reads it again is left to the cache -------------------------------------- */
+/* ---- kernels: a warp takes a row; that it reads it again is left to the cache ------------------------------------ */
 
 template <typename T>
 __global__ void __launch_bounds__(ROW_WARPS * WARP)

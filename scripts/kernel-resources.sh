@@ -5,7 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage="usage: scripts/kernel-resources.sh [--build DIR] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80, sm_90a)"
-build=build archs=() files=(kernels/*.cu)
+build=build archs=() files=()
+for file in kernels/*.cu; do
+    [ "$file" = kernels/attention_cudnn.cu ] || files+=("$file") # has no kernels of ours, wants cuDNN's headers
+done
 while [ $# -gt 0 ]; do
     case $1 in
         --build | --files)

@@ -18,8 +18,8 @@ typedef struct settings {
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Benchmark"
 static const vt_option table[] = {
-    {.name = "bench", .kind = VT_OPT_STRINGS, FIELD(kinds), .choices = "step|kernels|attention|loader", .positional = true,
-     .help = "what to measure, separated by commas"},
+    {.name = "bench", .kind = VT_OPT_STRINGS, FIELD(kinds), .choices = "step|kernels|attention|loader",
+     .positional = true, .help = "what to measure, separated by commas"},
     {.name = "json", .kind = VT_OPT_STRING, FIELD(json), .argument = "FILE",
      .help = "write one JSON object there; - is stdout"},
     {.name = "steps", .kind = VT_OPT_INT, FIELD(steps), .min = 0, .max = 1e6,
@@ -38,11 +38,11 @@ static const vt_option table[] = {
      .help = "attention: vitc as it trains; cuDNN's fused kernels; a chain of matrix products that keeps P"},
     {.name = "direction", .kind = VT_OPT_STRINGS, FIELD(directions), .choices = "fwd|bwd|both",
      .fallback = "fwd,bwd,both",
-     .help = "attention: forward counts as 4*B*H*N*N*D FLOPs, backward as 2.5 times that: five products to forward's two"},
+     .help = "attention: forward is 4*B*H*N*N*D FLOPs, backward 2.5 times that: five products to forward's two"},
     {.name = "sets", .kind = VT_OPT_INT, FIELD(sets), .min = 0, .max = 64,
      .help = "attention: sets of tensors that a run goes through; 0: twice what the device's cache holds, at most 64"},
     {.name = "gemm-side", .kind = VT_OPT_INT, FIELD(side), .min = 0, .max = 32768, .argument = "N",
-     .help = "attention: the product of N x N matrices that is the roofline's ceiling; 0: 8192 on cuda, 2048 on the CPU"},
+     .help = "attention: a product of N x N matrices is the roofline's ceiling; 0: 8192 on cuda, 2048 on the CPU"},
     {.name = "train", .kind = VT_OPT_TABLE, VT_FIELD(settings, train), .table = vt_settings_table},
     {0}};
 

@@ -62,7 +62,8 @@ static vt_status chain_open(vt_device *d, const vt_node *const nodes[VT_ATTENTIO
     if (!gemm) return vt_fail(VT_INVALID, "--cpu %s has no matrix product of its own; use auto", d->path);
     chain *c = vt_alloc(sizeof *c);
     if (!c) return vt_fail_memory("attention");
-    *c = (chain){gemm, (int)qkv->shape[1], (int)(qkv->shape[2] / (3 * a->heads)), a->heads, qkv->shape[0], a->scale, 0, 0};
+    *c = (chain){.gemm = gemm, .n = (int)qkv->shape[1], .d = (int)(qkv->shape[2] / (3 * a->heads)), .heads = a->heads,
+                 .batch = qkv->shape[0], .scale = a->scale};
     vt_gemm kinds[] = {scores(c, NULL, stride(c, 3), NULL, stride(c, 3), NULL),
                        scores(c, NULL, stride(c, 1), NULL, stride(c, 3), NULL),
                        mix(c, NULL, false, NULL, stride(c, 3), NULL, stride(c, 1)),

@@ -116,8 +116,9 @@ void vt_bench_attention_table(vt_text *t, const vt_bench_attention *b)
             continue;
         }
         double s = r->time.median;
-        vt_text_printf(t, "%10.4f %9.4g %9.4g %7.1f %% %10s %9.2e\n", 1e3 * s, 1e-12 * r->flops / s, 1e-9 * r->bytes / s,
-                       100 * r->floor / s, r->memory_bound ? "memory" : "arithmetic", r->error);
+        vt_text_printf(t, "%10.4f %9.4g %9.4g %7.1f %% %10s %9.2e%s\n", 1e3 * s, 1e-12 * r->flops / s,
+                       1e-9 * r->bytes / s, 100 * r->floor / s, r->memory_bound ? "memory" : "arithmetic", r->error,
+                       r->cold ? "" : "  (in cache)");
     }
 }
 
@@ -145,6 +146,8 @@ static void add_measured(vt_text *t, const vt_attention_row *r)
         vt_json_key(t, numbers[i].key);
         vt_json_number(t, numbers[i].value);
     }
+    vt_json_key(t, "cold");
+    vt_json_bool(t, r->cold);
     vt_json_key(t, "bound");
     vt_json_string(t, r->memory_bound ? "memory" : "arithmetic");
     add_errors(t, r);

@@ -13,7 +13,7 @@ typedef struct vt_attention_case {
     int batch, heads, tokens, dim;
     const char *impl;    /* "vitc", or a rival's name */
     int direction;
-    int runs, sets;      /* sets of tensors that a run goes through; 0: as many as outgrow the cache twice, at most 64 */
+    int runs, sets;      /* of tensors that a run goes through; 0: as many as outgrow the cache twice, at most 64 */
 } vt_attention_case;
 
 enum { VT_ERROR_OUT, VT_ERROR_DQ, VT_ERROR_DK, VT_ERROR_DV, VT_ERRORS };
@@ -25,6 +25,7 @@ typedef struct vt_attention_row {
     vt_bench_time time;  /* of one set */
     double flops, bytes; /* 4 B H N N D forward, 2.5 times that backward; inputs and outputs once */
     double floor;        /* seconds, by the roofline */
+    bool cold;           /* the sets outgrow the cache */
     bool memory_bound;   /* what the floor, or its larger part, is made of */
     double errors[VT_ERRORS]; /* ||x - fp64|| / ||fp64|| over a few heads; negative: not of this direction */
     double error;        /* the largest */

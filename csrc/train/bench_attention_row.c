@@ -118,7 +118,7 @@ static vt_status make_set(subject *s, set *one, const size_t bytes[BUFFERS])
     return st ? st : vt_bench_fill(d, one->data[DOUT], dout->dtype, vt_tensor_count(dout), 2);
 }
 
-static vt_status make_sets(subject *s, int wanted)
+static vt_status make_sets(subject *s, int wanted, bool *cold)
 {
     const vt_node *f = s->nodes[FORWARD], *b = s->nodes[BACKWARD];
     size_t bytes[BUFFERS] = {vt_tensor_bytes(f->in[0]),  vt_tensor_bytes(b->in[0]),  vt_tensor_bytes(f->out[0]),
@@ -128,6 +128,7 @@ static vt_status make_sets(subject *s, int wanted)
     size_t outgrow = 2 * cache / each + 1;
     if (!wanted) wanted = outgrow < MOST_SETS ? (int)outgrow : MOST_SETS;
     if (wanted > MOST_SETS) wanted = MOST_SETS;
+    *cold = (size_t)wanted * each > cache;
     while (s->count < wanted) {
         vt_status st = make_set(s, &s->sets[s->count++], bytes);
         if (st) return st;
@@ -298,7 +299,7 @@ static vt_status measure(vt_attention_row *row, subject *s, const vt_roofline *r
     given[FORWARD] = s->nodes[FORWARD];
     given[BACKWARD] = wanted[BACKWARD] ? s->nodes[BACKWARD] : NULL;
     VT_TRY(s->impl->open(s->device, given, &s->state));
-    VT_TRY(make_sets(s, c->sets));
+    VT_TRY(make_sets(s, c->sets, &row->cold));
     c->sets = s->count;
     if (!wanted[FORWARD]) { /* backward alone reads what forward made */
         s->wants[FORWARD] = true;

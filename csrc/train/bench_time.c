@@ -75,8 +75,10 @@ vt_status vt_bench_fill(vt_device *d, void *data, vt_dtype dtype, int64_t count,
         if (dtype == VT_BF16) ((uint16_t *)values)[i] = to_bf16(draw(&random));
         else ((float *)values)[i] = draw(&random);
     }
-    for (int64_t at = 0; at < count; at += n)
-        d->backend->write(d, (char *)data + (size_t)at * each, values, (size_t)(count - at < n ? count - at : n) * each);
+    for (int64_t at = 0; at < count; at += n) {
+        int64_t now = count - at < n ? count - at : n;
+        d->backend->write(d, (char *)data + (size_t)at * each, values, (size_t)now * each);
+    }
     vt_free(values);
     return VT_OK;
 }
