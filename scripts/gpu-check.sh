@@ -130,16 +130,13 @@ echo "card: ${card:-none}" | tee "$parts/summary"
 configure() {
     local flags=(-DVITC_CUDA=ON -DBUILD_TESTING=ON -DCMAKE_BUILD_TYPE=Release)
     [ -z "$prefix" ] || flags+=("-DCMAKE_PREFIX_PATH=$prefix")
-    cmake -S . -B "$build" "${flags[@]}" && return 0
-    if grep -q VITC_IMAGES CMakeLists.txt; then
-        echo "gpu-check: configured again, without what reads PNG, JPEG and gzip"
-        cmake -S . -B "$build" "${flags[@]}" -DVITC_IMAGES=OFF && return 0
-    fi
-    echo "if zlib, libpng or libjpeg is missing: --pack DIR on a machine that has them, then --prefix DIR here"
-    return 1
+    cmake -S . -B "$build" "${flags[@]}" || return 1
+    grep -q '^VITC_HAS_IMAGES:INTERNAL=ON' "$build/CMakeCache.txt" ||
+        echo "gpu-check: built without PNG, JPEG and gzip (with them: --pack DIR on a machine that has zlib, libpng and" \
+            "libjpeg, then --prefix DIR here)" | tee -a "$parts/summary"
 }
 export -f configure
-export build prefix
+export build prefix parts
 
 # What the primitives answer, first of all: of what needs a GPU it is the least that could not be had without.
 primitives() {

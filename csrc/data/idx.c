@@ -6,18 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <zlib.h>
 
 #include "base/alloc.h"
+#include "data/gzip.h"
 #include "data/kind.h"
 
 /* --- the format --- */
 
-enum {
-    MAX_HEADER = 4 + 4 * VT_IDX_MAX_DIMS,
-    MAX_RATIO = 1032 /* deflate's */,
-    PIECE = 1 << 30 /* zlib counts in int */
-};
+enum { MAX_HEADER = 4 + 4 * VT_IDX_MAX_DIMS };
 
 static vt_status parse_header(const uint8_t *h, int dims, vt_idx *idx)
 {
@@ -35,59 +31,18 @@ static vt_status parse_header(const uint8_t *h, int dims, vt_idx *idx)
     return VT_OK;
 }
 
-typedef struct inflater {
-    z_stream z;
-    const uint8_t *in;
-    size_t left;
-    int ended;
-} inflater;
-
-static void *z_alloc(void *opaque, unsigned items, unsigned size)
-{
-    return vt_alloc((size_t)items * size);
-}
-
-static void z_free(void *opaque, void *p)
-{
-    vt_free(p);
-}
-
-/* Inflates n bytes to `out`, fewer only where the stream ends. gzip members may follow each other. */
-static vt_status inflate_some(inflater *f, uint8_t *out, size_t n, size_t *got)
-{
-    for (*got = 0; *got < n && !f->ended;) {
-        uInt in = f->left < PIECE ? (uInt)f->left : PIECE, room = n - *got < PIECE ? (uInt)(n - *got) : PIECE;
-        f->z.next_in = (Bytef *)(uintptr_t)f->in; /* zlib's z_const is off */
-        f->z.avail_in = in;
-        f->z.next_out = out + *got;
-        f->z.avail_out = room;
-        int rc = inflate(&f->z, Z_NO_FLUSH);
-        f->in += in - f->z.avail_in;
-        f->left -= in - f->z.avail_in;
-        *got += room - f->z.avail_out;
-        if (rc == Z_STREAM_END && f->left) rc = inflateReset(&f->z);
-        else if (rc == Z_STREAM_END) f->ended = 1;
-        if (rc == Z_MEM_ERROR) return vt_fail_memory("inflating gzip");
-        if (rc == Z_BUF_ERROR || (rc == Z_OK && !f->left && *got < n))
-            return vt_fail(VT_INVALID, "truncated: the gzip stream ends early");
-        if (rc != Z_OK && rc != Z_STREAM_END)
-            return vt_fail(VT_INVALID, "damaged gzip: %s", f->z.msg ? f->z.msg : "unusable stream");
-    }
-    return VT_OK;
-}
-
-static vt_status inflate_elements(inflater *f, size_t packed, vt_idx *idx)
+static vt_status inflate_elements(vt_gzip *f, size_t packed, vt_idx *idx)
 {
     vt_status st;
     size_t have = 0, got, capacity = packed < SIZE_MAX / 8 ? 8 * packed : packed;
-    if (idx->size / MAX_RATIO > packed)
+    if (idx->size / VT_GZIP_MAX_RATIO > packed)
         return vt_fail(VT_INVALID, "the header promises %zu bytes of elements: more than %zu bytes of gzip can hold",
                        idx->size, packed);
     if (capacity > idx->size) capacity = idx->size;
     idx->inflated = vt_alloc_raw(capacity);
     if (!idx->inflated) return vt_fail_memory("IDX elements");
     for (;;) {
-        VT_TRY(inflate_some(f, idx->inflated + have, capacity - have, &got));
+        VT_TRY(vt_gzip_read(f, idx->inflated + have, capacity - have, &got));
         have += got;
         if (have < capacity || capacity == idx->size) break;
         size_t grown = capacity < idx->size / 2 ? 2 * capacity : idx->size;
@@ -98,7 +53,7 @@ static vt_status inflate_elements(inflater *f, size_t packed, vt_idx *idx)
     }
     uint8_t extra;
     got = 0;
-    if (have == idx->size) VT_TRY(inflate_some(f, &extra, 1, &got)); /* reads the checksum, too */
+    if (have == idx->size) VT_TRY(vt_gzip_read(f, &extra, 1, &got)); /* reads the checksum, too */
     if (have < idx->size || got)
         VT_TRY(vt_fail(VT_INVALID, "%s: the header promises %zu bytes of elements, the file has %s%zu",
                        got ? "too long" : "truncated", idx->size, got ? "over " : "", have));
@@ -113,14 +68,14 @@ fail:
 static vt_status parse_gzip(const uint8_t *bytes, size_t size, int dims, vt_idx *idx)
 {
     uint8_t header[MAX_HEADER];
-    size_t need = 4 + 4 * (size_t)dims, got;
-    inflater f = {.z = {.zalloc = z_alloc, .zfree = z_free}, .in = bytes, .left = size};
-    if (inflateInit2(&f.z, 16 + MAX_WBITS) != Z_OK) return vt_fail_memory("inflating gzip");
-    vt_status st = inflate_some(&f, header, need, &got);
+    size_t need = 4 + 4 * (size_t)dims, got = 0;
+    vt_gzip *f;
+    vt_status st = vt_gzip_open(&f, bytes, size);
+    if (st == VT_OK) st = vt_gzip_read(f, header, need, &got);
     if (st == VT_OK && got < need) st = vt_fail(VT_INVALID, "truncated: %zu bytes of an IDX header of %zu", got, need);
     if (st == VT_OK) st = parse_header(header, dims, idx);
-    if (st == VT_OK) st = inflate_elements(&f, size, idx);
-    inflateEnd(&f.z);
+    if (st == VT_OK) st = inflate_elements(f, size, idx);
+    vt_gzip_close(f);
     return st;
 }
 
