@@ -113,11 +113,9 @@ static bool accepted(const vt_cuda *c, const gemm_choice *choice)
 vt_status vt_gemm_prepare(vt_device *device, const gemm_shape *s, const vt_room *room, bool *found)
 {
     vt_cuda *c = vt_cuda_of(device);
-    int before = c->gemms->count;
     gemm_choice *choice = gemm_add(c->gemms, s, gemm_tf32(c, s));
     if (!choice) return vt_fail_memory("GEMM algorithms");
-    bool known = c->gemms->count == before;
-    if (!known || (!choice->used && choice->found && !accepted(c, choice))) {
+    if (!choice->used && !(choice->found && accepted(c, choice))) {
         gemm_search(c, s, room, choice);
         choice->fresh = choice->found;
     }
