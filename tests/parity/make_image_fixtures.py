@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what tests/data/{image,resize,transform}.c compare with: images, and the CRC-32 of the pixels that PIL makes of them.
+"""Writes what tests/data/{image,resize,transform,augment_ops}.c compare with: images, and the CRC-32 of the pixels that PIL makes of them.
 
     make_image_fixtures.py PNGSUITE EXIF tests/data
 
@@ -15,7 +15,7 @@ import warnings
 import zlib
 
 import numpy
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 FILTERS = [("nearest", Image.NEAREST), ("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)]
 warnings.simplefilter("ignore")
@@ -127,6 +127,64 @@ def list_evaluations(out):
     (out / "evaluations.txt").write_text("\n".join(lines) + "\n")
 
 
+def solarize_add(image, add):
+    """timm's solarize_add."""
+    table = [min(255, i + add) if i < 128 else i for i in range(256)]
+    return image.point(table * len(image.getbands()))
+
+
+def warp(image, matrix, method):
+    return image.transform(image.size, Image.AFFINE, matrix, resample=method, fillcolor=fill(image))
+
+
+def fill(image):
+    return (124, 116, 104) if image.mode == "RGB" else 124
+
+
+ENHANCE = [0.0, 0.19, 0.5, 1.0, 1.7, 1.9]
+SHIFTS = [0.0, 0.27, -0.27, 0.013, -0.1]
+STILL = [  # timm's name, the op, its arguments
+    ("AutoContrast", lambda i, a: ImageOps.autocontrast(i), [0]),
+    ("Equalize", lambda i, a: ImageOps.equalize(i), [0]),
+    ("Invert", lambda i, a: ImageOps.invert(i), [0]),
+    ("Posterize", ImageOps.posterize, [0, 1, 2, 3, 4, 6, 8]),
+    ("Solarize", ImageOps.solarize, [0, 26, 128, 200, 256]),
+    ("SolarizeAdd", solarize_add, [0, 33, 99, 110]),
+    ("Color", lambda i, a: ImageEnhance.Color(i).enhance(a), ENHANCE),
+    ("Contrast", lambda i, a: ImageEnhance.Contrast(i).enhance(a), ENHANCE),
+    ("Brightness", lambda i, a: ImageEnhance.Brightness(i).enhance(a), ENHANCE),
+    ("Sharpness", lambda i, a: ImageEnhance.Sharpness(i).enhance(a), ENHANCE),
+    ("Grey", lambda i, a: i.convert("L").convert(i.mode), [0]),
+    ("Blur", lambda i, a: i.filter(ImageFilter.GaussianBlur(a)), [0.1, 0.3, 0.7, 1.1, 1.5, 2.0]),
+]
+MOVING = [
+    ("Rotate", lambda i, a, m: i.rotate(a, resample=m, fillcolor=fill(i)), [0.0, 27.0, -27.0, 3.3, -11.0, 30.0]),
+    ("ShearX", lambda i, a, m: warp(i, (1, a, 0, 0, 1, 0), m), SHIFTS),
+    ("ShearY", lambda i, a, m: warp(i, (1, 0, 0, a, 1, 0), m), SHIFTS),
+    ("TranslateXRel", lambda i, a, m: warp(i, (1, 0, a * i.width, 0, 1, 0), m), SHIFTS + [0.405]),
+    ("TranslateYRel", lambda i, a, m: warp(i, (1, 0, 0, 0, 1, a * i.height), m), SHIFTS + [0.405]),
+]
+
+
+def list_augments(out):
+    """name channels x y width height (a part of an image), then for that part: op argument filter crc"""
+    lines = []
+    sizes = [(64, 64), (37, 23), (5, 3), (3, 7), (2, 4), (1, 9), (9, 1), (1, 1)]
+    parts = [("exif/Landscape_1.jpg", 3, 10, 10, w, h) for w, h in sizes]
+    parts += [("exif/Portrait_3.jpg", 1, 40, 20, w, h) for w, h in sizes[1::3]]
+    parts += [("exif/Landscape_1.jpg", 3, 0, 0, 225, 150), ("exif/Portrait_3.jpg", 3, 0, 0, 150, 225),
+              ("exif/Landscape_6.jpg", 1, 0, 0, 224, 150)]
+    for name, channels, x, y, width, height in parts:
+        image = upright(out / name, "L" if channels == 1 else "RGB").crop((x, y, x + width, y + height))
+        lines.append(f"{name} {channels} {x} {y} {width} {height}")
+        for op, run, arguments in STILL:
+            lines += [f"{op} {a!r} 0 {crc(run(image, a))}" for a in arguments]
+        for op, run, arguments in MOVING:
+            for k in (1, 2):
+                lines += [f"{op} {a!r} {k} {crc(run(image, a, FILTERS[k][1]))}" for a in arguments]
+    (out / "augments.txt").write_text("\n".join(lines) + "\n")
+
+
 def main():
     pngsuite, exif, out = (pathlib.Path(a) for a in sys.argv[1:])
     copy_images(pngsuite, exif, out)
@@ -134,6 +192,7 @@ def main():
     list_images(out)
     list_resizes(out)
     list_evaluations(out)
+    list_augments(out)
 
 
 if __name__ == "__main__":
