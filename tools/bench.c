@@ -130,7 +130,8 @@ static vt_status bench_loader(vt_options *options, settings *s, output *out)
 {
     vt_run_parts parts = {.options = options, .settings = &s->train};
     vt_bench_loader result;
-    vt_status st = vt_bench_loader_run(&result, &s->images, &parts, s->seconds);
+    vt_status st = vt_recipe_check(options, &s->train);
+    if (st == VT_OK) st = vt_bench_loader_run(&result, &s->images, &parts, s->seconds);
     vt_run_close(&parts);
     if (st) return st;
     vt_bench_loader_table(&out->table, &result);

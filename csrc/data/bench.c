@@ -141,32 +141,49 @@ static double median(double *x, int n)
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
-/* Round by round, one after the other, so that both meet the same machine. times: [3, rounds]. */
+/* Makes a sample of each file; images a second. */
+static vt_status time_samples(double *speed, const jpeg_file *files, int count, const vt_transform *t,
+                              vt_transform_scratch *scratch, int round, uint8_t *pixels)
+{
+    double start = seconds();
+    for (int i = 0; i < count; i++) {
+        vt_sample sample = {.bytes = files[i].bytes, .size = files[i].size};
+        vt_status st = vt_transform_sample(t, scratch, &sample, 0, (uint32_t)round, (uint32_t)i, 0, pixels);
+        if (st != VT_OK) return st;
+    }
+    *speed = count / (seconds() - start);
+    return VT_OK;
+}
+
+/* Round by round, one after the other, so that all meet the same machine. times: [5, rounds]. */
 static vt_status measure(vt_data_bench *result, const jpeg_file *files, int count, const vt_transform *t, int rounds,
                          double *times)
 {
-    double *decode = times, *make = times + rounds, *share = times + 2 * rounds;
+    double *decode = times, *make[2] = {times + rounds, times + 2 * rounds},
+           *share[2] = {times + 3 * rounds, times + 4 * rounds};
+    bool augments = t->augment.policy != VT_AUGMENT_NONE || t->augment.jitter > 0;
+    vt_transform transforms[2] = {*t, *t};
     vt_transform_scratch scratch = {0};
     vt_status st = VT_OK;
     size_t room = (LONG_SIDE + 16) * (LONG_SIDE + 16) * 3,
            made = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
     uint8_t *pixels = vt_alloc_raw(room > made ? room : made);
+    transforms[0].augment = (vt_augment){0};
     if (!pixels) VT_TRY(vt_fail_memory("images to measure with"));
     for (int r = 0; r < rounds; r++) {
         double start = seconds();
         for (int i = 0; i < count; i++) VT_TRY(decode_plainly(&files[i], pixels));
-        double between = seconds();
-        for (int i = 0; i < count; i++) {
-            vt_sample sample = {.bytes = files[i].bytes, .size = files[i].size};
-            VT_TRY(vt_transform_sample(t, &scratch, &sample, 0, (uint32_t)r, (uint32_t)i, 0, pixels));
+        decode[r] = count / (seconds() - start);
+        for (int k = 0; k < 1 + augments; k++) {
+            VT_TRY(time_samples(&make[k][r], files, count, &transforms[k], &scratch, r, pixels));
+            share[k][r] = make[k][r] / decode[r];
         }
-        decode[r] = count / (between - start);
-        make[r] = count / (seconds() - between);
-        share[r] = make[r] / decode[r];
     }
     result->decode_per_second = median(decode, rounds);
-    result->sample_per_second = median(make, rounds);
-    result->share = median(share, rounds);
+    result->sample_per_second = median(make[0], rounds);
+    result->share = median(share[0], rounds);
+    if (augments) result->augmented_per_second = median(make[1], rounds);
+    if (augments) result->augmented_share = median(share[1], rounds);
 fail:
     vt_free(pixels);
     vt_transform_scratch_free(&scratch);
@@ -181,7 +198,7 @@ vt_status vt_data_bench_run(vt_data_bench *result, const char *const *paths, int
     if (count < 1 || rounds < 1)
         return vt_fail(VT_INVALID, "nothing to measure: want at least 1 photograph and 1 round");
     jpeg_file *files = vt_alloc((size_t)count * sizeof *files);
-    double *times = vt_alloc(3 * (size_t)rounds * sizeof *times);
+    double *times = vt_alloc(5 * (size_t)rounds * sizeof *times);
     if (!files || !times) VT_TRY(vt_fail_memory("measuring"));
     for (int i = 0; i < count; i++) {
         VT_TRY(make_file(&files[i], paths ? paths[i] : NULL, (uint64_t)i));

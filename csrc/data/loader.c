@@ -355,6 +355,8 @@ vt_status vt_loader_create(vt_loader **out, const vt_dataset *ds, const vt_loade
     l->step = l->o.step % l->steps;
     l->micro = l->o.micro_begin;
     l->order_epoch = l->epoch + 1; /* none yet */
+    for (int i = 0; i < (l->o.workers ? l->o.workers : 1); i++)
+        VT_TRY(vt_transform_reserve(&l->o.transform, &l->workers[i].scratch));
     for (int i = 0; i < l->o.workers; i++) {
         l->workers[i].loader = l;
         if (pthread_create(&l->workers[i].thread, NULL, worker_main, &l->workers[i]))

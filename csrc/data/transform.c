@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/alloc.h"
 #include "base/philox.h"
 
 enum {
@@ -21,6 +22,7 @@ vt_transform vt_transform_default(int height, int width, int channels, bool trai
         .hflip = 0.5,
         .train_interpolation = VT_FILTER_BICUBIC,
         .jpeg_scale = true,
+        .fill = {124, 116, 104},
         .crop_pct = 0.875,
         .interpolation = VT_FILTER_BICUBIC,
     };
@@ -48,6 +50,22 @@ void vt_transform_scratch_free(vt_transform_scratch *scratch)
 {
     vt_image_free(&scratch->image);
     vt_resizer_free(&scratch->resizer);
+    vt_free(scratch->work);
+    scratch->work = NULL;
+    scratch->work_bytes = 0;
+}
+
+vt_status vt_transform_reserve(const vt_transform *t, vt_transform_scratch *scratch)
+{
+    bool none = t->augment.policy == VT_AUGMENT_NONE && t->augment.jitter == 0;
+    size_t bytes = t->train && !none ? vt_canvas_work(t->height, t->width, t->channels) : 0;
+    if (bytes <= scratch->work_bytes) return VT_OK;
+    vt_free(scratch->work);
+    scratch->work_bytes = 0;
+    scratch->work = vt_alloc_raw(bytes);
+    if (!scratch->work) return vt_fail_memory("augmenting images");
+    scratch->work_bytes = bytes;
+    return VT_OK;
 }
 
 /* --- training --- */
@@ -99,6 +117,19 @@ vt_crop vt_crop_draw(const vt_transform *t, int width, int height, uint64_t seed
     }
     centre_crop(t, width, height, &crop);
     return crop;
+}
+
+static vt_status augment(const vt_transform *t, vt_transform_scratch *scratch, uint64_t seed, uint32_t epoch,
+                         uint32_t index, uint32_t repeat, uint8_t *pixels)
+{
+    vt_augment_step steps[VT_AUGMENT_STEPS];
+    int count = vt_augment_draw(&t->augment, t->train_interpolation, seed, epoch, index, repeat, steps);
+    vt_status st = vt_transform_reserve(t, scratch);
+    if (st != VT_OK) return st;
+    vt_canvas canvas = {.pixels = pixels, .height = t->height, .width = t->width, .channels = t->channels,
+                        .fill = {t->fill[0], t->fill[1], t->fill[2]}, .work = scratch->work};
+    vt_augment_apply(steps, count, canvas);
+    return VT_OK;
 }
 
 /* --- from pixels to a job of resizing --- */
@@ -189,7 +220,8 @@ vt_status vt_transform_sample(const vt_transform *t, vt_transform_scratch *scrat
     job.vflip = crop.vflip;
     job.filter = crop.filter;
     if (!t->train) VT_TRY(set_centre(t, &job, source.width, source.height));
-    return vt_resizer_run(&scratch->resizer, &job, out);
+    VT_TRY(vt_resizer_run(&scratch->resizer, &job, out));
+    if (t->train) VT_TRY(augment(t, scratch, seed, epoch, index, repeat, out));
 fail:
     return st;
 }

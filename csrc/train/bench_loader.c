@@ -48,12 +48,15 @@ static vt_status find_files(paths *p, const vt_strings *images)
     return st;
 }
 
-static vt_status time_jpeg(vt_bench_loader *r, const vt_strings *images)
+static vt_status time_jpeg(vt_bench_loader *r, const vt_strings *images, const vt_recipe *recipe)
 {
     vt_transform t = vt_transform_default(SIZE, SIZE, 3, true);
+    vt_status st = vt_recipe_augment(recipe, &t.augment);
+    if (st) return st;
+    t.train_interpolation = recipe->train_interpolation;
     paths *p = vt_alloc(sizeof *p);
     if (!p) return vt_fail_memory("files to measure with");
-    vt_status st = find_files(p, images);
+    st = find_files(p, images);
     r->size = SIZE;
     r->made_up = p->count == 0;
     if (st == VT_OK)
@@ -92,7 +95,7 @@ fail:
 vt_status vt_bench_loader_run(vt_bench_loader *r, const vt_strings *images, vt_run_parts *parts, double seconds)
 {
     *r = (vt_bench_loader){0};
-    vt_status st = time_jpeg(r, images);
+    vt_status st = time_jpeg(r, images, &parts->settings->recipe);
     if (st == VT_OK && parts->settings->data.data_path) st = time_loader(r, parts, seconds);
     return st;
 }
@@ -101,11 +104,14 @@ void vt_bench_loader_table(vt_text *t, const vt_bench_loader *r)
 {
     vt_text_printf(t, "JPEG to training samples of %d px, one thread, %d %s of %.0f bytes\n", r->size, r->jpeg.images,
                    r->made_up ? "made-up photographs (--images takes real ones)" : "photographs", r->jpeg.bytes);
-    vt_text_printf(t, "  libjpeg-turbo's full decode  %8.1f images/s\n", r->jpeg.decode_per_second);
-    vt_text_printf(t, "  decode, crop, resize, flip   %8.1f images/s, %.0f %% of it\n", r->jpeg.sample_per_second,
+    vt_text_printf(t, "  libjpeg-turbo's full decode   %8.1f images/s\n", r->jpeg.decode_per_second);
+    vt_text_printf(t, "  decode, crop, resize, flip    %8.1f images/s, %.0f %% of it\n", r->jpeg.sample_per_second,
                    100 * r->jpeg.share);
+    if (r->jpeg.augmented_per_second > 0)
+        vt_text_printf(t, "  and augmented, as --aa says   %8.1f images/s, %.0f %% of it\n",
+                       r->jpeg.augmented_per_second, 100 * r->jpeg.augmented_share);
     if (r->images_per_second > 0)
-        vt_text_printf(t, "loader with %d workers         %8.1f images/s\n", r->workers, r->images_per_second);
+        vt_text_printf(t, "loader with %d workers          %8.1f images/s\n", r->workers, r->images_per_second);
 }
 
 void vt_bench_loader_json(vt_text *t, const vt_bench_loader *r)
@@ -114,6 +120,8 @@ void vt_bench_loader_json(vt_text *t, const vt_bench_loader *r)
         {"images", r->jpeg.images, true}, {"image_bytes", r->jpeg.bytes, true},
         {"decode_images_per_second", r->jpeg.decode_per_second, true},
         {"sample_images_per_second", r->jpeg.sample_per_second, true}, {"share_of_decode", r->jpeg.share, true},
+        {"augmented_images_per_second", r->jpeg.augmented_per_second, r->jpeg.augmented_per_second > 0},
+        {"augmented_share_of_decode", r->jpeg.augmented_share, r->jpeg.augmented_per_second > 0},
         {"loader_images_per_second", r->images_per_second, r->images_per_second > 0},
         {"workers", r->workers, r->images_per_second > 0}};
     vt_json_open(t, '{');

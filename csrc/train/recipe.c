@@ -74,10 +74,14 @@ static const vt_option recipe_table[] = {
      .help = "less memory: compute activations again in the backward pass"},
     {.name = "seed", .kind = VT_OPT_INT, RECIPE(seed), .min = 0, .max = 9e15, .fallback = "0", .group = "Run",
      .help = "of weights, batches, augmentation, drop-path"},
-    {.name = "aa", .kind = VT_OPT_STRING, RECIPE(aa), .fallback = "none", .group = "Augmentation",
-     .help = "RandAugment: not in this version"},
-    {.name = "color-jitter", .kind = VT_OPT_STRING, RECIPE(color_jitter), .fallback = "0", .group = "Augmentation",
-     .help = "not in this version"},
+    {.name = "aa", .kind = VT_OPT_STRING, RECIPE(aa), .fallback = "rand-m9-mstd0.5-inc1", .group = "Augmentation",
+     .argument = "POLICY",
+     .help = "RandAugment rand-mX-mstdX-incX-nX-pX, AutoAugment original or v0, ThreeAugment 3a, or none"},
+    {.name = "color-jitter", .kind = VT_OPT_FLOAT, RECIPE(color_jitter), .min = 0, .max = 10, .fallback = "0.3",
+     .group = "Augmentation",
+     .help = "brightness, contrast and saturation change by up to this factor; with --aa none or 3a alone"},
+    {.name = "ThreeAugment", .aliases = "three-augment", .kind = VT_OPT_FLAG, RECIPE(three_augment),
+     .group = "Augmentation", .help = "--aa 3a, as DeiT III has it"},
     {.name = "reprob", .kind = VT_OPT_STRING, RECIPE(reprob), .fallback = "0", .group = "Augmentation",
      .help = "random erasing: not in this version"},
     {.name = "mixup", .kind = VT_OPT_STRING, RECIPE(mixup), .fallback = "0", .group = "Augmentation",
@@ -115,8 +119,8 @@ const vt_option vt_settings_table[] = {
 vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
 {
     const struct { const char *flag, *value; } absent[] = {
-        {"aa", s->recipe.aa}, {"color-jitter", s->recipe.color_jitter}, {"reprob", s->recipe.reprob},
-        {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix}, {"distillation-type", s->recipe.distillation}};
+        {"reprob", s->recipe.reprob}, {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix},
+        {"distillation-type", s->recipe.distillation}};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         const char *v = absent[i].value;
         double number = 1;
@@ -124,6 +128,11 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
         if (!off) return vt_fail(VT_INVALID, "--%s %s: not in this version; leave the flag away", absent[i].flag, v);
     }
     const vt_recipe *r = &s->recipe;
+    vt_augment augment = {0};
+    vt_status st = vt_recipe_augment(r, &augment);
+    if (st) return st;
+    if (r->three_augment && vt_options_given(o, "aa") && r->aa && strcmp(r->aa, "3a") != 0)
+        return vt_fail(VT_INVALID, "--aa %s: --ThreeAugment takes its place; leave one of them away", r->aa);
     if (r->micro_batch_size && r->batch_size % r->micro_batch_size)
         return vt_fail(VT_INVALID, "--micro-batch-size %d does not divide --batch-size %d", r->micro_batch_size,
                        r->batch_size);
@@ -156,12 +165,17 @@ static void preset_number(vt_options *o, vt_status *st, vt_text *report, const c
 vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64_t steps_per_epoch, int side,
                            vt_text *report)
 {
-    if (images >= 100000 && side > 64) return VT_OK;
     vt_status st = VT_OK;
     vt_text set = {0};
+    vt_augment augment = {0};
+    if (s->recipe.three_augment) st = vt_options_set(o, "aa", "3a", VT_FROM_PRESET);
+    if (images >= 100000 && side > 64) return st;
     preset(o, &st, &set, "crop-pct", "1");
     preset(o, &st, &set, "aug-repeats", "1");
     preset(o, &st, &set, "scale", "0.6,1");
+    if (!s->recipe.three_augment) preset(o, &st, &set, "aa", "none");
+    if (st == VT_OK) st = vt_recipe_augment(&s->recipe, &augment);
+    if (augment.policy == VT_AUGMENT_NONE) preset(o, &st, &set, "color-jitter", "0");
     double half_life = steps_per_epoch > 0 ? (double)steps_per_epoch : 1;
     preset_number(o, &st, &set, "model-ema-decay", pow(0.5, 1 / half_life));
     double warmup = 0.05 * s->recipe.epochs;
@@ -170,6 +184,12 @@ vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64
     if (set.size) vt_text_printf(report, "preset for small data (%u images, %d px):%s\n", images, side, set.data);
     vt_text_free(&set);
     return st;
+}
+
+vt_status vt_recipe_augment(const vt_recipe *r, vt_augment *augment)
+{
+    augment->jitter = r->color_jitter;
+    return vt_augment_parse(augment, r->three_augment ? "3a" : r->aa);
 }
 
 vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)

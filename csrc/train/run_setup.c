@@ -112,6 +112,12 @@ static void settle_schedule(vt_run_parts *r)
                                 .per_epoch = r->steps_per_epoch, .per_epoch_updates = c->sched_per_epoch};
 }
 
+static uint8_t level_of(float mean)
+{
+    double level = rint(255 * (double)mean);
+    return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
 static vt_status settle_transforms(vt_run_parts *r)
 {
     const vt_settings *s = r->settings;
@@ -126,10 +132,13 @@ static vt_status settle_transforms(vt_run_parts *r)
     t->vflip = s->recipe.vflip;
     t->train_interpolation = s->recipe.train_interpolation;
     t->jpeg_scale = s->images.jpeg_scale == VT_JPEG_AUTO;
+    for (int i = 0; i < c->in_chans && i < 3; i++) t->fill[i] = level_of(c->mean[i]);
+    vt_status st = vt_recipe_augment(&s->recipe, &t->augment);
+    if (st) return st;
     r->evaluation = vt_transform_default(c->img_height, c->img_width, c->in_chans, false);
     r->evaluation.crop_pct = s->images.crop_pct;
     r->evaluation.interpolation = s->images.interpolation;
-    vt_status st = vt_transform_check(t);
+    st = vt_transform_check(t);
     return st ? st : vt_transform_check(&r->evaluation);
 }
 

@@ -82,7 +82,10 @@ typedef struct vt_recipe {
     double smoothing;
     bool bce_loss, recompute;
     int64_t seed;
-    const char *aa, *color_jitter, *reprob, *mixup, *cutmix, *distillation; /* off: other values are refused */
+    const char *aa;                               /* vt_augment_parse */
+    double color_jitter;
+    bool three_augment;                           /* instead of aa */
+    const char *reprob, *mixup, *cutmix, *distillation; /* off: other values are refused */
 } vt_recipe;
 
 typedef struct vt_run_flags {
@@ -103,12 +106,14 @@ typedef struct vt_settings {
 } vt_settings;
 extern const vt_option vt_settings_table[];
 
-/* Ingredients of the recipe that this version does not have: naming one other than "off" is VT_INVALID. */
+/* VT_INVALID where settings contradict each other, or name an ingredient that this version does not have. */
 vt_status vt_recipe_check(const vt_options *options, const vt_settings *settings);
 /* The preset of small data sets (under 100,000 images, or 64 px and less), set where the user said nothing; `report`
  * gets a line that says what it set. */
 vt_status vt_recipe_preset(vt_options *options, vt_settings *settings, uint32_t images, int64_t steps_per_epoch,
                            int image_side, vt_text *report);
 vt_train_options vt_recipe_train_options(const vt_recipe *recipe, int micros);
+/* --aa, --ThreeAugment and --color-jitter. */
+vt_status vt_recipe_augment(const vt_recipe *recipe, vt_augment *augment);
 
 #endif

@@ -13,6 +13,7 @@ static inline vt_transform transform_for(int train)
 {
     vt_transform t = vt_transform_default(SIDE, SIDE, 3, train);
     t.crop_pct = 1; /* an image of this size comes out as it is */
+    if (train) CHECK_OK(vt_augment_parse(&t.augment, "rand-m9-mstd0.5-inc1"));
     return t;
 }
 

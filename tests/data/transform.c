@@ -190,6 +190,39 @@ TEST(refuses_senseless_settings)
     CHECK_FAILS(vt_transform_check(&t), VT_INVALID, "--interpolation");
 }
 
+/* What is made is what is made without augmentation, and then the steps drawn; in evaluation there are none. */
+TEST(augments_after_the_flips)
+{
+    static uint8_t plain[SIDE * SIDE * 3], made[SIDE * SIDE * 3];
+    vt_transform t = vt_transform_default(SIDE, SIDE, 3, true), none = t;
+    vt_transform_scratch scratch = {0}, other = {0};
+    vt_file file = image_file("exif/Portrait_6.jpg");
+    int changed = 0;
+    CHECK_OK(vt_augment_parse(&t.augment, "rand-m9-mstd0.5-inc1"));
+    CHECK_OK(vt_transform_reserve(&none, &other));
+    CHECK(!other.work);
+    CHECK_OK(vt_transform_reserve(&t, &scratch));
+    const uint8_t *work = scratch.work;
+    for (uint32_t i = 0; i < 100; i++) {
+        vt_augment_step steps[VT_AUGMENT_STEPS];
+        CHECK_OK(run_file(&none, &other, &file, i, plain));
+        CHECK_OK(run_file(&t, &scratch, &file, i, made));
+        changed += memcmp(plain, made, sizeof made) != 0;
+        vt_canvas c = {.pixels = plain, .height = SIDE, .width = SIDE, .channels = 3, .fill = {124, 116, 104},
+                       .work = scratch.work};
+        vt_augment_apply(steps, vt_augment_draw(&t.augment, VT_FILTER_BICUBIC, 3, 1, i, 0, steps), c);
+        CHECK(memcmp(plain, made, sizeof made) == 0);
+    }
+    CHECK_MSG(changed > 50 && changed < 90, "%d of 100 have changed", changed);
+    CHECK(work && scratch.work == work && !other.work);
+    t.train = false;
+    CHECK_OK(run_file(&t, &other, &file, 0, made));
+    CHECK(!other.work);
+    vt_transform_scratch_free(&scratch);
+    vt_transform_scratch_free(&other);
+    vt_file_close(&file);
+}
+
 TEST(survives_memory_running_out)
 {
 #ifdef VT_TEST_ALLOC
@@ -198,6 +231,7 @@ TEST(survives_memory_running_out)
     vt_file file = image_file("exif/Portrait_6.jpg");
     long before = vt_alloc_live(), n = 0;
     vt_status st;
+    CHECK_OK(vt_augment_parse(&t.augment, "3a"));
     do {
         vt_transform_scratch scratch = {0};
         vt_alloc_fail_at(++n, 0);
@@ -222,6 +256,10 @@ TEST(measures)
     CHECK_OK(vt_data_bench_run(&result, paths, 1, &t, 2));
     CHECK(result.images == 1 && result.bytes > 1000);
     CHECK(result.decode_per_second > 0 && result.sample_per_second > 0 && result.share > 0);
+    CHECK(result.augmented_per_second == 0);
+    CHECK_OK(vt_augment_parse(&t.augment, "3a"));
+    CHECK_OK(vt_data_bench_run(&result, paths, 1, &t, 2));
+    CHECK(result.augmented_per_second > 0 && result.augmented_share > 0);
     CHECK_FAILS(vt_data_bench_run(&result, paths, 0, &t, 2), VT_INVALID, "photograph");
 }
 
@@ -235,6 +273,7 @@ int main(void)
     RUN(crops_depend_on_the_key_alone);
     RUN(falls_back_to_the_centre);
     RUN(refuses_senseless_settings);
+    RUN(augments_after_the_flips);
     RUN(survives_memory_running_out);
     RUN(measures);
     TEST_END();

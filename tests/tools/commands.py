@@ -104,7 +104,7 @@ class Commands(unittest.TestCase):
         cls.output = os.path.join(cls.dir, "run")
         cls.trained = vitc("train", *TINY, "--data-path", cls.data, "--epochs", 2, "--batch-size", 12,
                            "--micro-batch-size", 6, "--drop-path", 0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0,
-                           "--output_dir", cls.output)
+                           "--aa", "rand-m9-mstd0.5-inc1", "--output_dir", cls.output)
         cls.last = os.path.join(cls.output, "last.safetensors")
         cls.images = [os.path.join(cls.data, "green", "%02d.png" % i) for i in range(3)]
 
@@ -450,6 +450,39 @@ class Commands(unittest.TestCase):
         self.assertIn("nowhere", vitc("show-batch", "--run", "nowhere", "--output", "no.png", expect=2).error)
         best = os.path.join(self.output, "best.safetensors")
         self.assertIn(best, vitc("show-batch", "--run", best, "--output", self.path("no.png"), expect=2).error)
+
+    # --- augmentation ---
+
+    def test_augmentation_flags(self):
+        """What is used, recorded and shown; small data has none unless it is asked for."""
+        def images(*flags):
+            run, x = self.path("augment"), self.path("augment.st")
+            done = vitc("train", *TINY, "--data-path", self.data, "--epochs", 1, "--max-steps", 1, "--batch-size", 12,
+                        "--output_dir", run, "--overwrite", *flags)
+            vitc("show-batch", "--run", run, "--epoch", 0, "--step", 0, "--tensors", x)
+            with open(os.path.join(run, "args.yaml")) as f:
+                args = dict(line.split(": ", 1) for line in f.read().splitlines() if ": " in line)
+            return done.stdout, args, tensors(x)["images"][1]
+        text, args, plain = images()
+        self.assertIn(" --aa none --color-jitter 0 ", text)
+        self.assertEqual((args["aa"], args["color_jitter"], args["ThreeAugment"]), ("none", "0.0", "false"))
+        text, args, rand = images("--aa", "rand-m9-mstd0.5-inc1")
+        self.assertNotIn("--aa", text)
+        self.assertEqual(args["aa"], "rand-m9-mstd0.5-inc1")
+        text, args, three = images("--ThreeAugment")
+        self.assertNotIn("--aa", text)
+        self.assertEqual((args["aa"], args["color_jitter"], args["ThreeAugment"]), ("3a", "0.3", "true"))
+        jitter = images("--color-jitter", 0.3)[2]
+        seen = [plain, rand, three, jitter]
+        self.assertEqual(len(set(seen)), 4)
+        self.assertEqual(images("--aa", "3a")[2], three)
+        self.assertEqual(images("--aa", "none", "--color-jitter", 0)[2], plain)
+
+    def test_augmentation_errors(self):
+        for flags, part in ((("--aa", "rand-m9-q1"), '"q1"'), (("--aa", "none", "--color-jitter", -1), "--color-jitter"),
+                            (("--aa", "v0", "--ThreeAugment"), "--ThreeAugment")):
+            for command in (("train", "--output_dir", self.path("no")), ("bench", "loader")):
+                self.assertIn(part, vitc(*command, *flags, *TINY, "--data-path", self.data, expect=2).error)
 
     # --- selftest, models ---
 

@@ -17,7 +17,7 @@ import zlib
 VITC = os.path.abspath(sys.argv[1])
 FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--in-chans", "1", "--epochs", "10",
          "--batch-size", "8", "--micro-batch-size", "4", "--grad-accum-steps", "2", "--clip-grad", "1", "--drop", "0.1",
-         "--num-workers", "2", "--device", "cpu"]
+         "--num-workers", "2", "--device", "cpu", "--aa", "rand-m9-mstd0.5-inc1"]
 failures = 0
 
 
