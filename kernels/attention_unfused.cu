@@ -153,6 +153,32 @@ static size_t square_bytes(const unfused *u)
     return (size_t)(u->batch * u->heads * u->tokens * u->ld) * vt_dtype_bytes((vt_dtype)u->dtype);
 }
 
+/* Chooses the algorithms of the first `products`. */
+static vt_status prepare(vt_device *device, const unfused *u, int products)
+{
+    vt_status st = VT_OK;
+    vt_room room = {};
+    operand a, b, d;
+    for (int i = 0; i < products; i++) {
+        gemm_shape s = shape_of(u, (product)i, &a, &b, &d);
+        size_t bytes = vt_gemm_room(&s);
+        if (bytes > room.bytes) room.bytes = bytes;
+    }
+    st = device->backend->alloc(device, room.bytes, &room.memory);
+    if (st == VT_OK) st = device->backend->alloc(device, GEMM_WORKSPACE, &room.scratch);
+    for (int i = 0; i < products && st == VT_OK; i++) {
+        bool found;
+        gemm_shape s = shape_of(u, (product)i, &a, &b, &d);
+        st = vt_gemm_prepare(device, &s, &room, &found);
+        if (st == VT_OK && !found)
+            st = vt_fail(VT_FAILED, "cuBLASLt has no algorithm for %lld products of %lld x %lld x %lld",
+                         (long long)s.batch, (long long)s.m, (long long)s.n, (long long)s.k);
+    }
+    if (room.memory) device->backend->free(device, room.memory);
+    if (room.scratch) device->backend->free(device, room.scratch);
+    return st;
+}
+
 static vt_status unfused_open(vt_device *device, const vt_node *const nodes[VT_ATTENTION_PASSES], void **state)
 {
     const vt_node *n = nodes[VT_ATTENTION_FORWARD];
@@ -166,18 +192,7 @@ static vt_status unfused_open(vt_device *device, const vt_node *const nodes[VT_A
     if (!u) return vt_fail_memory("attention");
     *state = u;
     *u = {qkv[0], attrs->heads, qkv[1], dim, (qkv[1] + 7) / 8 * 8, attrs->scale, n->in[0]->dtype};
-    int products = nodes[VT_ATTENTION_BACKWARD] ? PRODUCTS : DV_PDO;
-    for (int i = 0; i < products; i++) {
-        operand a, b, d;
-        gemm_shape s = shape_of(u, (product)i, &a, &b, &d);
-        bool found;
-        vt_status st = vt_gemm_prepare(device, &s, &found);
-        if (st) return st;
-        if (!found)
-            return vt_fail(VT_FAILED, "cuBLASLt has no algorithm for %lld products of %lld x %lld x %lld",
-                           (long long)s.batch, (long long)s.m, (long long)s.n, (long long)s.k);
-    }
-    return VT_OK;
+    return prepare(device, u, nodes[VT_ATTENTION_BACKWARD] ? PRODUCTS : DV_PDO);
 }
 
 static size_t unfused_scratch(const void *state)

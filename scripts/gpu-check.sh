@@ -194,7 +194,7 @@ if wanted bench; then
     done
     bench bench-kernels 60 kernels --model deit_small_patch16_224 --batch-size 256 --no-reference
     if "$vitc" bench --help | grep -q -e '--bench.*attention'; then
-        bench bench-attention 60 attention
+        bench bench-attention 120 attention
     else
         report bench-attention skipped 0 "this vitc has no bench attention"
     fi

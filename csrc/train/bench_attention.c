@@ -35,7 +35,7 @@ static vt_status parse_shapes(const char *text, vt_attention_case *shapes, int *
 static const char *default_shapes(const vt_device *d)
 {
     bool cuda = strcmp(d->backend->name, "cuda") == 0;
-    return cuda ? "256,3,197,64,256,6,197,64,256,12,197,64,64,12,577,64,512,6,65,64" : "8,3,197,64";
+    return cuda ? "256,3,197,64,256,6,197,64,256,12,197,64,256,6,50,64,64,16,577,64" : "8,3,197,64";
 }
 
 static vt_status make_rows(vt_bench_attention *b, const vt_bench_attention_options *o, const vt_device *d)

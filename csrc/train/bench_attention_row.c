@@ -19,17 +19,15 @@ typedef struct own {
 static vt_status own_open(vt_device *d, const vt_node *const nodes[PASSES], void **state)
 {
     own *o = vt_alloc(sizeof *o);
-    vt_status st = VT_OK;
     if (!o) return vt_fail_memory("attention");
     *state = o;
-    for (int i = 0; i < PASSES && st == VT_OK; i++) {
+    for (int i = 0; i < PASSES; i++) {
         if (!nodes[i]) continue;
         size_t bytes = d->backend->scratch(d, nodes[i]);
         if (bytes > o->scratch) o->scratch = bytes;
         o->body[i] = d->backend->body(d, nodes[i]);
-        if (d->backend->prepare) st = d->backend->prepare(d, nodes[i]);
     }
-    return st;
+    return VT_OK; /* `measure` has prepared the graph */
 }
 
 static size_t own_scratch(const void *state) { return ((const own *)state)->scratch; }
@@ -298,6 +296,7 @@ static vt_status measure(vt_attention_row *row, subject *s, const vt_roofline *r
     cost_of(row, s, roof);
     given[FORWARD] = s->nodes[FORWARD];
     given[BACKWARD] = wanted[BACKWARD] ? s->nodes[BACKWARD] : NULL;
+    VT_TRY(vt_bench_prepare(s->device, s->graph));
     VT_TRY(s->impl->open(s->device, given, &s->state));
     VT_TRY(make_sets(s, c->sets, &row->cold));
     c->sets = s->count;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/philox.h"
+#include "graph/exec.h"
 #include "ops/ops.h"
 #include "train/progress.h"
 
@@ -43,6 +44,21 @@ vt_status vt_bench_time_work(vt_bench_time *t, vt_device *d, void (*work)(void *
     t->median = runs % 2 ? seconds[runs / 2] : (seconds[runs / 2 - 1] + seconds[runs / 2]) / 2;
     t->least = seconds[0];
     vt_free(seconds);
+    return st;
+}
+
+vt_status vt_bench_prepare(vt_device *d, const vt_graph *g)
+{
+    vt_room room = {0};
+    vt_status st;
+    if (!d->backend->prepare) return VT_OK;
+    room.bytes = d->backend->room(d, g);
+    VT_TRY(d->backend->alloc(d, room.bytes, &room.memory));
+    VT_TRY(d->backend->alloc(d, vt_exec_scratch_bytes(g, d), &room.scratch));
+    st = d->backend->prepare(d, g, &room);
+fail:
+    if (room.memory) d->backend->free(d, room.memory);
+    if (room.scratch) d->backend->free(d, room.scratch);
     return st;
 }
 
@@ -115,7 +131,6 @@ static vt_status time_node(vt_device *d, const vt_node *n, double *seconds)
     }
     for (int i = 0; i < n->n_out; i++) VT_TRY(take(d, n->out[i], &s.out[i]));
     VT_TRY(d->backend->alloc(d, d->backend->scratch(d, n), &s.scratch));
-    if (d->backend->prepare) VT_TRY(d->backend->prepare(d, n));
     s.run = (vt_run){n, s.in, s.out, s.scratch, d->pool, d->state};
     VT_TRY(vt_bench_time_work(&time, d, run_subject, &s, ROOF_RUNS));
     *seconds = time.median;
@@ -142,6 +157,7 @@ vt_status vt_roofline_measure(vt_roofline *r, vt_device *d, int side)
     vt_tensor *copy = vt_add_scaled(g, "copy", 1, vt_graph_input(g, "a", act, 2, tall), 0, NULL, NULL);
     VT_TRY(vt_graph_status(g));
     *r = (vt_roofline){.side = side};
+    VT_TRY(vt_bench_prepare(d, g));
     VT_TRY(time_node(d, y->producer, &seconds));
     r->flops_per_second = 2.0 * side * side * side / seconds;
     VT_TRY(time_node(d, copy->producer, &seconds));

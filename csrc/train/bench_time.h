@@ -12,6 +12,9 @@ typedef struct vt_bench_time {
  * records, of one recording, by its own clock and without pauses; else by the host's. */
 vt_status vt_bench_time_work(vt_bench_time *time, vt_device *device, void (*work)(void *arg), void *arg, int runs);
 
+/* What the backend's bodies of these nodes want before their first run. */
+vt_status vt_bench_prepare(vt_device *device, const vt_graph *graph);
+
 /* Device memory of `count` elements with mean 0 and deviation 1, F32 or BF16; they repeat after some 10^5. */
 vt_status vt_bench_fill(vt_device *device, void *data, vt_dtype dtype, int64_t count, uint64_t seed);
 
