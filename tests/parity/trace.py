@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`vitc trace` against PyTorch in fp64: logits, loss, every gradient, parameters, EMA and activations, over cases.py.
 
-usage: trace.py --vitc build/vitc [--case NAME]... [--keep DIR]
+usage: trace.py --vitc build/vitc [--device cpu|cuda] [--case NAME]... [--keep DIR]
 exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
 """
 import argparse
@@ -69,9 +69,9 @@ def expect(case, config, weights, inputs, dtype=torch.float64):
             if results.fullmatch(name) or case["activations"] and ACTIVATION.fullmatch(name)}
 
 
-def command(vitc, case, config, folder):
+def command(vitc, device, case, config, folder):
     """vitc's command line for a case whose weights.safetensors and inputs.safetensors are in the folder."""
-    words = [vitc, "trace", "--model", case["model"], "--device", "cpu", "--backward", "--steps", STEPS, "--lr", LR,
+    words = [vitc, "trace", "--model", case["model"], "--device", device, "--backward", "--steps", STEPS, "--lr", LR,
              "--weight-decay", WEIGHT_DECAY, "--num-classes", config.num_classes]
     for name, value in case["flags"].items():
         text = "%dx%d" % value if name == "img_size" else str(value).lower()
@@ -85,13 +85,13 @@ def command(vitc, case, config, folder):
     return [str(word) for word in words]
 
 
-def run_vitc(vitc, case, config, weights, inputs, keep):
+def run_vitc(vitc, device, case, config, weights, inputs, keep):
     with tempfile.TemporaryDirectory(prefix="vitc-parity-") as temporary:
         folder = keep or temporary
         os.makedirs(folder, exist_ok=True)
         tensors.write(os.path.join(folder, "weights.safetensors"), weights)
         tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
-        words = command(vitc, case, config, folder)
+        words = command(vitc, device, case, config, folder)
         done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
@@ -137,7 +137,7 @@ def compare(got, want):
     return errors, [text for _, text in sorted(wrong, reverse=True)]
 
 
-def check(name, vitc, keep):
+def check(name, vitc, device, keep):
     """Runs a case and prints its line; true where it holds. Its files stay in the folder keep, if that is given."""
     start = time.monotonic()
     case = dict(DEFAULTS, **CASES[name])
@@ -145,7 +145,7 @@ def check(name, vitc, keep):
     weights, inputs = make_inputs(case, config)
     want = expect(case, config, weights, inputs)
     try:
-        errors, wrong = compare(run_vitc(vitc, case, config, weights, inputs, keep), want)
+        errors, wrong = compare(run_vitc(vitc, device, case, config, weights, inputs, keep), want)
     except (RuntimeError, OSError, ValueError, KeyError) as problem:
         errors, wrong = {}, [str(problem)]
     worst = max(errors, key=errors.get) if errors else "-"
@@ -161,13 +161,14 @@ def check(name, vitc, keep):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vitc", required=True)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--keep", metavar="DIR", help="leave each case's files in DIR/NAME")
     args = parser.parse_args()
     print(f"PyTorch {torch.__version__} in fp64, {STEPS} steps; relative L2 error must stay under {TOLERANCE}")
     names = args.case or list(CASES)
     folders = {name: os.path.join(args.keep, name) if args.keep else None for name in names}
-    failed = [name for name in names if not check(name, os.path.abspath(args.vitc), folders[name])]
+    failed = [name for name in names if not check(name, os.path.abspath(args.vitc), args.device, folders[name])]
     print(f"{len(failed)} of {len(names)} cases failed" + (": " + " ".join(failed) if failed else ""))
     if args.case is None and timm_check.main():
         failed.append("timm")
