@@ -42,7 +42,7 @@ static const vt_option table[] = {
     {.name = "sets", .kind = VT_OPT_INT, FIELD(sets), .min = 0, .max = 64,
      .help = "attention: sets of tensors that a run goes through; 0: twice what the device's cache holds, at most 64"},
     {.name = "gemm-side", .kind = VT_OPT_INT, FIELD(side), .min = 0, .max = 32768, .argument = "N",
-     .help = "attention: a product of N x N matrices is the roofline's ceiling; 0: 8192 on cuda, 2048 on the CPU"},
+     .help = "a product of N x N matrices is the roofline's ceiling; 0: 8192 on cuda, 2048 on the CPU (attention)"},
     {.name = "train", .kind = VT_OPT_TABLE, VT_FIELD(settings, train), .table = vt_settings_table},
     {0}};
 
@@ -62,7 +62,7 @@ static bool wants(const settings *s, const char *kind)
 static vt_status bench_options(vt_options *options, settings *s, vt_bench_options *b)
 {
     const vt_recipe *r = &s->train.recipe;
-    *b = (vt_bench_options){.steps = s->steps, .seconds = s->seconds, .by_op = s->ledger};
+    *b = (vt_bench_options){.steps = s->steps, .seconds = s->seconds, .by_op = s->ledger, .side = s->side};
     vt_status st = vt_options_set(options, "model", "deit_tiny_distilled_patch16_224", VT_FROM_PRESET);
     if (st == VT_OK) st = vt_options_set(options, "batch-size", "8", VT_FROM_PRESET);
     if (st == VT_OK) st = vt_model_flags_apply(&s->train.model, &b->model);

@@ -58,6 +58,8 @@ typedef struct vt_backend {
     vt_status (*finish)(vt_device *device); /* waits; the first failure since the last call, naming its op */
     /* Runs a recording once, then `runs` times without a pause; seconds [runs] of each by the device's clock. */
     vt_status (*time)(vt_device *device, void *recording, int runs, double *seconds);
+    /* Queues n bodies without a pause and waits; adds the seconds of each by the device's clock to seconds [n]. */
+    vt_status (*laps)(vt_device *device, void (*body)(void *arg, int i), void *arg, int n, double *seconds);
 
     /* What was chosen by timing and changes results in their last bits, as text, and taken from such text: before the
      * graphs that it is for are made. VT_INVALID: of another device, or damaged. NULL: there is nothing of the kind. */

@@ -1,4 +1,4 @@
-/* Devices, and the stores that lie on them. */
+/* Devices, and what lies on them. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -51,4 +51,12 @@ void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device)
         device->backend->read(device, (const char *)from->data + at, block, n);
         device->backend->write(device, (char *)to->data + at, block, n);
     }
+}
+
+void vt_workspace_free(vt_workspace *w)
+{
+    if (!w->device) return;
+    if (w->data) w->device->backend->free(w->device, w->data);
+    if (w->scratch) w->device->backend->free(w->device, w->scratch);
+    *w = (vt_workspace){.device = w->device};
 }

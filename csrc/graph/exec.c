@@ -147,14 +147,6 @@ void vt_exec_destroy(vt_exec *e)
     vt_free(e);
 }
 
-void vt_workspace_free(vt_workspace *w)
-{
-    if (!w->device) return;
-    if (w->data) w->device->backend->free(w->device, w->data);
-    if (w->scratch) w->device->backend->free(w->device, w->scratch);
-    *w = (vt_workspace){.device = w->device};
-}
-
 void vt_exec_bind(vt_exec *e, const char *input, const void *host)
 {
     const vt_tensor *t = vt_graph_find_input(e->graph, input);
@@ -210,18 +202,22 @@ static void run_nodes(void *exec)
     for (int i = 0; i < e->graph->n_nodes; i++) run_node(e, i);
 }
 
-/* Each node by itself, the device idle before and after. */
+static void run_lap(void *exec, int i)
+{
+    run_node(exec, i);
+}
+
+/* Each node by itself. */
 static vt_status run_timed(vt_exec *e)
 {
     vt_device *d = e->workspace->device;
-    vt_status st = d->backend->finish ? d->backend->finish(d) : VT_OK;
-    for (int i = 0; st == VT_OK && i < e->graph->n_nodes; i++) {
+    if (d->backend->laps) return d->backend->laps(d, run_lap, e, e->graph->n_nodes, e->seconds);
+    for (int i = 0; i < e->graph->n_nodes; i++) {
         double start = e->clock();
         run_node(e, i);
-        if (d->backend->finish) st = d->backend->finish(d);
         e->seconds[i] += e->clock() - start;
     }
-    return st;
+    return VT_OK;
 }
 
 /* Queues the inputs' copies into the next slot. */

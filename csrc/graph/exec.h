@@ -38,7 +38,8 @@ void vt_exec_bind_tensor(vt_exec *exec, const vt_tensor *input, const void *host
 /* May return before the device is done; whatever reads a tensor or a store waits. */
 vt_status vt_exec_run(vt_exec *exec);
 
-/* From now on each run adds the seconds of node i, told by `clock`, to seconds[i] [n_nodes]; NULL: no more. */
+/* From now on each run adds the seconds of node i to seconds[i] [n_nodes]: by the device's clock, where bodies run at once
+ * by `clock`; NULL: no more. */
 void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
 
 /* Numbers [1] that each run leaves for the host, which need not wait for later runs to read them. */

@@ -22,11 +22,14 @@ vt_status vt_bench_kernels_run(vt_bench_ops *ops, const vt_bench_options *o, int
     vt_bench_subject fast = {0}, plain = {0};
     vt_bench_options by_reference = *o;
     double *seconds = NULL, *slow = NULL;
+    vt_roofline roof = {0};
     by_reference.device.cpu = "reference";
     *ops = (vt_bench_ops){0};
+    VT_TRY(vt_bench_roofline(&roof, o));
     VT_TRY(time_nodes(&fast, o, 1, runs, &seconds));
-    if (reference) VT_TRY(time_nodes(&plain, &by_reference, 0, 1, &slow));
-    st = vt_bench_ops_sum(ops, fast.trainer->step.graph, seconds, runs, slow, true); /* the same graph both times */
+    if (reference && !roof.side) VT_TRY(time_nodes(&plain, &by_reference, 0, 1, &slow));
+    st = vt_bench_ops_sum(ops, fast.trainer->step.graph, seconds, runs, slow, roof.side ? &roof : NULL,
+                          true); /* the same graph both times */
 fail:
     vt_bench_close(&fast);
     vt_bench_close(&plain);

@@ -33,10 +33,27 @@ static int slower(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *g, const double *seconds, int runs,
-                           const double *reference, bool by_shape)
+static double floor_of(const vt_node *n, const vt_roofline *roof)
 {
-    *ops = (vt_bench_ops){.rows = vt_alloc(((size_t)g->n_nodes + 1) * sizeof *ops->rows)};
+    vt_cost cost;
+    if (!roof) return 0;
+    vt_node_cost(n, &cost);
+    double memory = cost.bytes / roof->bytes_per_second, arithmetic = cost.flops / roof->flops_per_second;
+    return memory > arithmetic ? memory : arithmetic;
+}
+
+double vt_bench_ops_floor(const vt_graph *g, const vt_roofline *roof)
+{
+    double sum = 0;
+    for (int i = 0; i < g->n_nodes; i++) sum += floor_of(g->nodes[i], roof);
+    return sum;
+}
+
+vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *g, const double *seconds, int runs,
+                           const double *reference, const vt_roofline *roof, bool by_shape)
+{
+    *ops = (vt_bench_ops){.rows = vt_alloc(((size_t)g->n_nodes + 1) * sizeof *ops->rows),
+                          .floor = vt_bench_ops_floor(g, roof), .bandwidth = roof ? roof->bytes_per_second : 0};
     if (!ops->rows) return vt_fail_memory("table of ops");
     for (int i = 0; i < g->n_nodes; i++) {
         vt_bench_op *row = row_of(ops, g->nodes[i], by_shape);
@@ -46,6 +63,7 @@ vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *g, const double *s
         row->seconds += seconds[i] / runs;
         row->flops += cost.flops;
         row->bytes += cost.bytes;
+        row->floor += floor_of(g->nodes[i], roof);
         if (reference) row->reference += reference[i];
         ops->seconds += seconds[i] / runs;
     }
@@ -64,6 +82,11 @@ static double per_second(double amount, double seconds)
     return seconds > 0 ? 1e-9 * amount / seconds : 0;
 }
 
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
 void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
 {
     int width = 0;
@@ -74,7 +97,7 @@ void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
         reference |= ops->rows[i].reference > 0;
     }
     vt_text_printf(t, "%-18s %-*s %6s %10s %7s %10s %8s%s\n", "op", width, width ? "shape" : "", "calls", "ms", "share",
-                   "GFLOP/s", "GB/s", reference ? "  reference ms   faster" : "");
+                   "GFLOP/s", "GB/s", reference ? "  reference ms   faster" : ops->floor > 0 ? "  of copy   floor ms  of floor" : "");
     for (int i = 0; i < ops->count; i++) {
         const vt_bench_op *r = &ops->rows[i];
         vt_text_printf(t, "%-18s %-*s %6d %10.3f %6.1f%% %10.1f %8.1f", r->op, width, r->shape, r->calls,
@@ -82,8 +105,14 @@ void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
                        per_second(r->flops, r->seconds), per_second(r->bytes, r->seconds));
         if (r->reference > 0 && r->seconds > 0)
             vt_text_printf(t, "  %12.3f %7.1fx", 1e3 * r->reference, r->reference / r->seconds);
+        if (ops->floor > 0)
+            vt_text_printf(t, " %7.1f%% %10.3f %8.1f%%", 100 * ratio(r->bytes, r->seconds * ops->bandwidth), 1e3 * r->floor,
+                           100 * ratio(r->floor, r->seconds));
         vt_text_add(t, "\n");
     }
+    if (ops->floor > 0)
+        vt_text_printf(t, "%-18s %-*s %6s %10.3f %7s %10s %8s %8s %10.3f %8.1f%%\n", "all", width, "", "", 1e3 * ops->seconds,
+                       "", "", "", "", 1e3 * ops->floor, 100 * ratio(ops->floor, ops->seconds));
 }
 
 void vt_bench_ops_json(vt_text *t, const vt_bench_ops *ops)
@@ -98,7 +127,10 @@ void vt_bench_ops_json(vt_text *t, const vt_bench_ops *ops)
                        {"bytes", r->bytes, true},
                        {"gflops", per_second(r->flops, r->seconds), true},
                        {"gbytes_per_second", per_second(r->bytes, r->seconds), true},
-                       {"reference_ms", 1e3 * r->reference, r->reference > 0}};
+                       {"reference_ms", 1e3 * r->reference, r->reference > 0},
+                       {"bandwidth_share", ratio(r->bytes, r->seconds * ops->bandwidth), ops->floor > 0},
+                       {"floor_ms", 1e3 * r->floor, ops->floor > 0},
+                       {"roofline_share", ratio(r->floor, r->seconds), ops->floor > 0}};
         vt_json_open(t, '{');
         vt_json_key(t, "op");
         vt_json_string(t, r->op);
