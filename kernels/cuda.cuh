@@ -37,6 +37,7 @@ typedef struct vt_cuda {
     cublasLtHandle_t blas;
     bool tf32;                       /* of fp32 GEMMs */
     gemm_list *gemms;                /* gemm.cu: the algorithm of each shape known so far */
+    int gemms_refused;               /* of those that were kept, by cuBLASLt, and not told yet */
     char gemm_key[VT_GEMM_KEY];      /* the device and library that they are good for */
     vt_status status;                /* of the first failure since `finish` */
     char failure[256];

@@ -209,6 +209,14 @@ void vt_gemm_open(vt_cuda *c, const char *device_name)
     read_file(c, c->gemms, true);
 }
 
+static void say_refused(vt_cuda *c)
+{
+    if (c->gemms_refused)
+        fprintf(stderr, "vitc: note: cuBLASLt refuses %d GEMM algorithms that were kept; others were searched, results may "
+                "differ in their last bits\n", c->gemms_refused);
+    c->gemms_refused = 0;
+}
+
 /* The file may have grown since: what is fresh here joins what it holds now. */
 void vt_gemm_save(vt_cuda *c)
 {
@@ -216,6 +224,7 @@ void vt_gemm_save(vt_cuda *c)
     gemm_list all = {};
     vt_text t = {};
     bool any = false;
+    say_refused(c);
     for (int i = 0; i < c->gemms->count; i++) any |= c->gemms->items[i].fresh;
     if (!any || !path_of(c, path)) return;
     read_file(c, &all, false);

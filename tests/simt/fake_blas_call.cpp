@@ -193,6 +193,7 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
     const blas_desc &o = *blas_open<blas_desc>(desc);
     cublasStatus_t st = pose(o, *blas_open<blas_layout>(a), *blas_open<blas_layout>(b), *blas_open<blas_layout>(c),
                              *blas_open<blas_layout>(d), &p);
+    if (has_bias(o.epilogue) && !o.bias) st = CUBLAS_STATUS_INVALID_VALUE; /* stricter than some versions, perhaps */
     if (st == CUBLAS_STATUS_SUCCESS) st = adopt(o, algo, &p);
     if (st != CUBLAS_STATUS_SUCCESS) return st;
     result->workspaceSize = p.algo.workspace;

@@ -45,7 +45,8 @@ def main():
         check(len(files) == 1 and "sm_80" in files[0] and "cuBLASLt" in files[0], f"one file, named by its key: {files}")
         path = f"{root}/kept/{files[0]}"
         whole = open(path).read()
-        warm, _ = train("warm", "--max-steps", "1", cache="kept", fastest=2)
+        warm, done = train("warm", "--max-steps", "1", cache="kept", fastest=2)
+        check("note" not in done.stderr, "none of its algorithms is refused", done.stderr)
         check(warm == 0, f"with the file there is none ({warm})")
         check(read(f"{root}/warm/last.safetensors")[1] == read(f"{root}/cold/last.safetensors")[1], "the same bits")
         check(open(path).read() == whole, "the file stays as it is")
@@ -74,7 +75,8 @@ def main():
             hash = (hash ^ byte) * 1099511628211 % 2**64
         with open(path, "w") as f:
             f.write(text + f"sum {hash:016x}\n")
-        asked, _ = train("refused", "--max-steps", "1", cache="kept")
+        asked, done = train("refused", "--max-steps", "1", cache="kept")
+        check(done.stderr.count("refuses") > 0, "refused algorithms are told", done.stderr)
         check(asked == cold and open(path).read() == whole, "refused algorithms are searched again")
         _, done = train("no-folder", "--max-steps", "1", cache="data/train-images-idx3-ubyte")
         check("are not kept" in done.stderr, "a file that cannot be written is told", done.stderr)
