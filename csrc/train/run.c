@@ -157,9 +157,10 @@ static vt_status one_step(loop *l)
     double lr = vt_schedule_lr(&r->schedule, r->progress.step + r->trainer->unread);
     vt_status st = take_batches(l);
     if (st == VT_OK) st = vt_trainer_queue(r->trainer, l->micros, (float)lr);
-    if (st) return st;
+    if (st == VT_OK && r->trainer->unread == vt_trainer_depth(r->trainer)) st = read_step(l);
+    if (st) return st; /* without a ring a step that failed is looked at with its batch, which is still here */
     for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, l->batches[k]);
-    return r->trainer->unread == vt_trainer_depth(r->trainer) ? read_step(l) : VT_OK;
+    return VT_OK;
 }
 
 /* Steps of the epoch, and of the run, that are taken or queued. */

@@ -85,10 +85,10 @@ static void bind(vt_trainer *t, const vt_micro *micros)
 static vt_status explain(vt_trainer *t, int back)
 {
     vt_device *d = t->model->device;
+    t->number -= t->unread; /* where inputs are read in place, the second run draws as the first did */
+    t->unread = 0;
     vt_status st = vt_exec_run_checked(t->exec, back);
     float zero = 0;
-    t->number -= t->unread;
-    t->unread = 0;
     d->backend->write(d, t->stores.state.data, &zero, sizeof zero);
     if (st == VT_OK) st = vt_fail(VT_FAILED, "loss or gradient norm is not finite, but no op's output is");
     return vt_fail_in(st, "step %d is not finite and was not taken; the weights are those before it: lower --lr or set "
@@ -98,11 +98,13 @@ static vt_status explain(vt_trainer *t, int back)
 vt_status vt_trainer_queue(vt_trainer *t, const vt_micro *micros, float lr)
 {
     const vt_train_options *o = &t->options;
-    float control[VT_CONTROL_COUNT] = {[VT_CONTROL_LR] = lr, [VT_CONTROL_DECAY] = (float)o->weight_decay,
-                                       [VT_CONTROL_EMA_DECAY] = o->ema_decay, [VT_CONTROL_MAX_NORM] = o->clip_grad};
+    t->control[VT_CONTROL_LR] = lr;
+    t->control[VT_CONTROL_DECAY] = (float)o->weight_decay;
+    t->control[VT_CONTROL_EMA_DECAY] = o->ema_decay;
+    t->control[VT_CONTROL_MAX_NORM] = o->clip_grad;
     bind(t, micros);
     vt_exec_bind(t->exec, "step", &t->number);
-    vt_exec_bind(t->exec, "control", control);
+    vt_exec_bind(t->exec, "control", t->control);
     vt_status st = vt_exec_run(t->exec);
     if (st) return st;
     t->number++;

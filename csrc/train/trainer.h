@@ -15,6 +15,7 @@ struct vt_trainer {
     vt_exec *exec;
     int32_t number;         /* optimizer steps queued */
     int unread;             /* of them, whose result was not read */
+    float control[VT_CONTROL_COUNT]; /* of the step queued last; stays bound */
     int32_t *slots;         /* [micro_batches, batch_size]: the global list, as the sampler deals it */
 };
 
@@ -25,7 +26,7 @@ typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8,
     const uint8_t *images;
     const int32_t *labels, *slots;
 } vt_micro;
-/* Queues a step on micros [options.micro_batches], whose memory may be used again at once; at most `depth` steps may be
+/* Queues a step on micros [options.micro_batches], whose memory may be used again once the next read is done; at most `depth` steps may be
  * queued and unread. */
 vt_status vt_trainer_queue(vt_trainer *trainer, const vt_micro *micros, float lr);
 /* The oldest unread step's, once it is done. norm: gradient norm before clipping. One that was not finite was not taken,

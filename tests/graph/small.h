@@ -18,7 +18,9 @@ typedef struct small_options {
     float drop;                /* dropout and drop-path */
 } small_options;
 
+enum { SMALL_SAMPLES = 8, SMALL_PIXELS = 24 };
 typedef struct small {
+    unsigned char pixels[SMALL_SAMPLES * SMALL_PIXELS]; /* bound to the inputs */
     vt_graph *g;
     vt_store params;
     vt_tensor *loss, *grads[SMALL_PARAMS];
@@ -170,17 +172,16 @@ static void small_close(small *s)
 /* Runs over a poisoned workspace; sample k of the step has the same pixels, label and slot however it is batched. */
 static vt_status small_run(small *s, const small_options *o, bool checked)
 {
-    enum { MOST = 8, PIXELS = 24 };
-    static const int32_t slots[MOST] = {0, 1, 2, 3, 4, 5, 6, 7}, labels[MOST] = {2, 0, 1, 1, 0, 2, 2, 1}, step = 11;
-    unsigned char pixels[MOST * PIXELS];
-    for (int i = 0; i < MOST * PIXELS; i++) pixels[i] = (unsigned char)(i * 37 + i * i % 101);
+    static const int32_t slots[SMALL_SAMPLES] = {0, 1, 2, 3, 4, 5, 6, 7}, labels[SMALL_SAMPLES] = {2, 0, 1, 1, 0, 2, 2, 1};
+    static const int32_t step = 11;
+    for (int i = 0; i < SMALL_SAMPLES * SMALL_PIXELS; i++) s->pixels[i] = (unsigned char)(i * 37 + i * i % 101);
     memset(s->workspace.data, 0xff, s->workspace.bytes);
     memset(s->workspace.scratch, 0xff, s->workspace.scratch_bytes);
     vt_exec_bind(s->exec, "step", &step);
     for (int m = 0; m < o->micro_batches; m++) {
         char name[32];
         snprintf(name, sizeof name, "images.%d", m);
-        vt_exec_bind(s->exec, name, pixels + m * o->batch * PIXELS);
+        vt_exec_bind(s->exec, name, s->pixels + m * o->batch * SMALL_PIXELS);
         snprintf(name, sizeof name, "labels.%d", m);
         vt_exec_bind(s->exec, name, labels + m * o->batch);
         snprintf(name, sizeof name, "slots.%d", m);
