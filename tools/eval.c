@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/pool.h"
 #include "command.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"

@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-#include "base/pool.h"
 #include "base/philox.h"
 #include "train/ledger.h"
 #include "train/progress.h"

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/pool.h"
 #include "data/grid.h"
 #include "train/evaluate.h"
 #include "train/save_images.h"
