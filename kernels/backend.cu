@@ -86,7 +86,6 @@ static vt_status set_device(vt_device *d, vt_cuda *c)
     check(c, cudaGetDeviceProperties(&about, c->ordinal), "cudaGetDeviceProperties");
     if (c->status) return told(c);
     c->arch = about.major * 10 + about.minor;
-    c->sms = about.multiProcessorCount;
     c->smem_block = about.sharedMemPerBlockOptin;
     if (c->arch < 80)
         return vt_fail(VT_INVALID, "--device cuda: %s has compute capability %d.%d, 8.0 is the least; use --device cpu",

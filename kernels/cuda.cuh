@@ -30,7 +30,7 @@ enum { VT_GEMM_KEY = 200 };
 typedef struct gemm_list gemm_list;
 
 typedef struct vt_cuda {
-    int ordinal, arch, sms;          /* arch: 90 for compute capability 9.0 */
+    int ordinal, arch;               /* arch: 90 for compute capability 9.0 */
     size_t smem_block;               /* most shared memory a block can have, bytes */
     cudaStream_t stream, copies;     /* kernels; uploads of step inputs */
     cudaEvent_t copied, used[VT_RING]; /* the last uploads are there; the last run of a slot is done */
