@@ -17,6 +17,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CONFIGS = {"deit_tiny_distilled_patch16_224": dict(batch=8, classes=1000), "deit_micro": dict(batch=128, classes=10)}
 
 
+def blas_of_process():
+    """The BLAS that is loaded, by its file; "" where it is part of PyTorch's own library, as in the wheels."""
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        files = {line.split()[-1] for line in maps if "blas" in line.split()[-1]}
+    return " ".join(sorted(files))
+
+
 def torch_worker(model_name, batch, classes, in_chans, threads, seconds):
     """Prints a JSON object with the median step; runs in a process of its own."""
     sys.path.insert(0, os.path.join(ROOT, "tests", "parity"))
@@ -48,7 +55,8 @@ def torch_worker(model_name, batch, classes, in_chans, threads, seconds):
         times.append(time.perf_counter() - begin)
     with open("/proc/self/status", encoding="ascii") as status:
         peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    print(json.dumps({"version": torch.__version__, "step_ms": 1e3 * statistics.median(times), "peak_bytes": peak}))
+    print(json.dumps({"version": torch.__version__, "blas": blas_of_process(), "step_ms": 1e3 * statistics.median(times),
+                      "peak_bytes": peak}))
 
 
 def run_json(command):
@@ -70,6 +78,9 @@ def compare(model, args):
         for threads in args.threads:
             result, _ = run_json([sys.executable, "-W", "ignore", __file__, "--worker", model, batch, classes,
                                   args.in_chans, threads, args.seconds])
+            if "/blas/libblas.so" in result["blas"]:
+                raise SystemExit(f"compare_torch: {result['blas']}: PyTorch uses the reference BLAS, a tenth as fast as "
+                                 "others: apt-get install libopenblas0-pthread")
             runs[f"torch-{threads}"].append(result)
         result, peak = run_json([args.vitc, "bench", "step", "--json", "-", "--model", model, "--batch-size", batch,
                                  "--num-classes", classes, "--in-chans", args.in_chans, "--device", "cpu"])
