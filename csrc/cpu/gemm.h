@@ -40,7 +40,7 @@ extern const vt_gemm_path vt_gemm_path_plain, vt_gemm_path_avx2, vt_gemm_path_av
 #define vt_gemm_scratch VT_ISA_NAME(vt_gemm_scratch)
 #define vt_gemm_run VT_ISA_NAME(vt_gemm_run)
 
-/* Bytes of scratch, VT_ALIGN-aligned, for vt_gemm_run on a pool of that many threads; m, n, k and A's strides count. */
+/* Bytes of scratch, VT_ALIGN-aligned, for vt_gemm_run on a pool of that many threads; m, n, k and the strides count. */
 size_t vt_gemm_scratch(const vt_gemm *g, int threads);
 void vt_gemm_run(const vt_gemm *g, vt_pool *pool, void *scratch);
 #endif

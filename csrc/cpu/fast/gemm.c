@@ -43,7 +43,7 @@ static plan make_plan(int m, int n, int k)
 typedef struct job {
     const vt_gemm *g;
     plan p;
-    float *b;                   /* K-blocks of panels of rows of whole vectors */
+    float *b;                   /* packed: K-blocks of panels of rows of whole vectors */
     char *workers;              /* packed A and the sums of a task, for each worker */
     size_t worker_bytes;
 } job;
@@ -53,9 +53,15 @@ static size_t round_bytes(size_t floats)
     return (floats * sizeof(float) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN;
 }
 
-static size_t packed_b_bytes(const plan *p, int k)
+/* Rows of B that are whole vectors are read where they lie; anything else is copied into panels. */
+static int packs_b(const vt_gemm *g)
 {
-    return round_bytes((size_t)k * p->vecs * VT_LANES);
+    return g->b_col != 1 || g->n % VT_LANES != 0;
+}
+
+static size_t packed_b_bytes(const vt_gemm *g, const plan *p)
+{
+    return packs_b(g) ? round_bytes((size_t)g->k * p->vecs * VT_LANES) : 0;
 }
 
 /* A is read in place, but where its columns are contiguous and such a distance apart that all fall into the same few
@@ -73,17 +79,21 @@ static size_t part_bytes(const plan *p)
 size_t vt_gemm_scratch(const vt_gemm *g, int threads)
 {
     plan p = make_plan(g->m, g->n, g->k);
-    return packed_b_bytes(&p, g->k) + (packed_a_bytes(g, &p) + part_bytes(&p)) * threads;
+    return packed_b_bytes(g, &p) + (packed_a_bytes(g, &p) + part_bytes(&p)) * threads;
 }
 
-/* Where panel `panel` of K-block `block` is, its first vector and its width in vectors. */
-static float *find_panel(const job *j, int block, int panel, int *vec, int *vecs)
+/* The first vector of a panel and its width in vectors. */
+static void cut_panel(const plan *p, int panel, int *vec, int *vecs)
 {
-    const plan *p = &j->p;
-    int k0 = vt_cut(j->g->k, p->blocks, block), k = vt_cut(j->g->k, p->blocks, block + 1) - k0;
     *vec = vt_cut(p->vecs, p->panels, panel);
     *vecs = vt_cut(p->vecs, p->panels, panel + 1) - *vec;
-    return j->b + ((size_t)k0 * p->vecs + (size_t)k * *vec) * VT_LANES;
+}
+
+/* Where the panel that begins with vector `vec` is packed, of K-block `block`. */
+static float *find_panel(const job *j, int block, int vec)
+{
+    int k0 = vt_cut(j->g->k, j->p.blocks, block), k = vt_cut(j->g->k, j->p.blocks, block + 1) - k0;
+    return j->b + ((size_t)k0 * j->p.vecs + (size_t)k * vec) * VT_LANES;
 }
 
 /* B with contiguous columns: a task is a panel. */
@@ -91,9 +101,9 @@ static void pack_panel(void *arg, int task, int worker)
 {
     const job *j = arg;
     int block = task / j->p.panels, vec, vecs;
-    float *to = find_panel(j, block, task % j->p.panels, &vec, &vecs);
+    cut_panel(&j->p, task % j->p.panels, &vec, &vecs);
     int k0 = vt_cut(j->g->k, j->p.blocks, block), k1 = vt_cut(j->g->k, j->p.blocks, block + 1);
-    vt_gemm_pack_b(j->g, k0, k1 - k0, vec * VT_LANES, vecs, to);
+    vt_gemm_pack_b(j->g, k0, k1 - k0, vec * VT_LANES, vecs, find_panel(j, block, vec));
 }
 
 /* B with contiguous rows: a task is some rows, read from end to end a few at a time, as the hardware fetches ahead. */
@@ -107,8 +117,8 @@ static void pack_slice(void *arg, int task, int worker)
         n = end - i < 8 ? end - i : 8;
         for (int panel = 0; panel < j->p.panels; panel++) {
             int vec, vecs;
-            float *to = find_panel(j, block, panel, &vec, &vecs) + i * vecs * VT_LANES;
-            vt_gemm_pack_b(j->g, k0 + i, n, vec * VT_LANES, vecs, to);
+            cut_panel(&j->p, panel, &vec, &vecs);
+            vt_gemm_pack_b(j->g, k0 + i, n, vec * VT_LANES, vecs, find_panel(j, block, vec) + i * vecs * VT_LANES);
         }
     }
 }
@@ -143,9 +153,11 @@ static void multiply_block(const job *j, const share *s, int block, vt_tile *t, 
     int last_block = block == p->blocks - 1;
     for (int panel = s->panel0; panel < s->panel1; panel++) {
         int vec, vecs;
-        t->b = find_panel(j, block, panel, &vec, &vecs);
-        t->b_row = vecs * VT_LANES;
+        cut_panel(p, panel, &vec, &vecs);
         int col = vec * VT_LANES, cols = g->n - col < vecs * VT_LANES ? g->n - col : vecs * VT_LANES;
+        int packed = packs_b(g);
+        t->b = packed ? find_panel(j, block, vec) : g->b + vt_cut(g->k, p->blocks, block) * g->b_row + col;
+        t->b_row = packed ? vecs * VT_LANES : g->b_row;
         t->bias = last_block && g->bias ? g->bias + col : NULL;
         t->last = last_block ? cols - (vecs - 1) * VT_LANES : VT_LANES;
         t->accumulate = last_block ? g->accumulate : block > 0;
@@ -188,10 +200,10 @@ void vt_gemm_run(const vt_gemm *g, vt_pool *pool, void *scratch)
 {
     if (g->m <= 0 || g->n <= 0) return;
     job j = {.g = g, .p = make_plan(g->m, g->n, g->k), .b = scratch};
-    j.workers = (char *)scratch + packed_b_bytes(&j.p, g->k);
+    j.workers = (char *)scratch + packed_b_bytes(g, &j.p);
     j.worker_bytes = packed_a_bytes(g, &j.p) + part_bytes(&j.p);
-    if (g->b_col == 1) vt_pool_run(pool, j.p.blocks * j.p.slices, pack_slice, &j);
-    else vt_pool_run(pool, j.p.blocks * j.p.panels, pack_panel, &j);
+    if (packs_b(g) && g->b_col == 1) vt_pool_run(pool, j.p.blocks * j.p.slices, pack_slice, &j);
+    else if (packs_b(g)) vt_pool_run(pool, j.p.blocks * j.p.panels, pack_panel, &j);
     vt_pool_run(pool, j.p.row_tasks * j.p.col_tasks, multiply_task, &j);
 }
 
