@@ -1,5 +1,5 @@
-/* tokens: y = [cls | dist | x] + pos, and the gradient: dx is the patches' rows of dy, dpos the sum of dy over the
- * batch; dcls and ddist are its first rows.
+/* tokens: y = [cls | dist | x] + pos, pos of all tokens or of the patches alone, and the gradient: dx is the patches'
+ * rows of dy; of the sum of dy over the batch dpos is all or the patches' rows, dcls and ddist the first ones.
  *
  * A thread takes PIECE elements of [N, D] and goes through TOKENS_GROUP samples with them: pos is read once for these,
  * and the gradient's sum over them is a partial one, which partials.cuh adds up in order. Groups follow from the shape.
@@ -13,6 +13,7 @@ enum { TOKENS_GROUP = 8 };
 typedef struct tokens_shape {
     int64_t batch, each;    /* B; N * D */
     int64_t cls, extra;     /* elements of the class token, and of all before the patches */
+    int64_t unplaced;       /* ... of those that have no position: 0 or extra */
     bool whole;             /* D is a multiple of PIECE: accesses of 16 bytes, no piece in two tokens */
 } tokens_shape;
 
@@ -35,12 +36,19 @@ tokens_kernel(tokens_shape s,
               const T *x,        // [B, P, D]
               const float *cls,  // [D] or NULL
               const float *dist, // [D] or NULL
-              const float *pos,  // [N, D]
+              const float *pos,  // [N, D], or [P, D] where extra tokens have no position
               S *y)              // [B, N, D]
 {
     piece p = piece_of(s.each);
     if (p.n <= 0) return;
-    floats<PIECE> add = load_some<PIECE>(pos + p.in_sample, p.n, p.n == PIECE);
+    floats<PIECE> add = {};
+    if (s.unplaced == 0 || (s.whole && p.in_sample >= s.extra)) {
+        add = load_some<PIECE>(pos + p.in_sample - s.unplaced, p.n, p.n == PIECE);
+    } else {
+#pragma unroll
+        for (int i = 0; i < PIECE; i++)
+            if (i < p.n && p.in_sample + i >= s.unplaced) add.v[i] = pos[p.in_sample + i - s.unplaced];
+    }
     for (int64_t b = p.sample * TOKENS_GROUP, last = last_sample(s, p); b < last; b++) {
         const T *from = x + b * (s.each - s.extra);
         floats<PIECE> f = {};
@@ -86,7 +94,7 @@ tokens_grad_kernel(tokens_shape s,
 
 /* ---- launchers --------------------------------------------------------------------------------------------------- */
 
-static tokens_shape shape_of(const vt_tensor *y, bool cls, bool dist)
+static tokens_shape shape_of(const vt_tensor *y, bool cls, bool dist, bool patches)
 {
     tokens_shape s;
     int64_t d = y->shape[2];
@@ -94,13 +102,15 @@ static tokens_shape shape_of(const vt_tensor *y, bool cls, bool dist)
     s.each = y->shape[1] * d;
     s.cls = cls ? d : 0;
     s.extra = s.cls + (dist ? d : 0);
+    s.unplaced = patches ? s.extra : 0;
     s.whole = d % PIECE == 0;
     return s;
 }
 
 static void tokens(const vt_run *r)
 {
-    tokens_shape s = shape_of(r->node->out[0], r->in[1], r->in[2]);
+    const vt_tensor *y = r->node->out[0];
+    tokens_shape s = shape_of(y, r->in[1], r->in[2], r->node->in[3]->shape[1] != y->shape[1]);
     dim3 grid = piece_grid(ceil_div(s.batch, TOKENS_GROUP), s.each);
     VT_DISPATCH(r->node->out[0], typedef T S;
                 VT_DISPATCH(r->node->in[0], launch(r, tokens_kernel<T, S>, grid, PIECE_THREADS, 0, s, in<T>(r, 0),
@@ -117,7 +127,7 @@ static void tokens_grad(const vt_run *r)
 {
     const vt_tokens_grad_attrs *a = (const vt_tokens_grad_attrs *)r->node->attrs;
     const vt_tensor *dy = r->node->in[0], *dx = r->node->out[0] ? r->node->out[0] : dy;
-    tokens_shape s = shape_of(dy, a->cls, a->dist);
+    tokens_shape s = shape_of(dy, a->cls, a->dist, a->patches);
     int64_t groups = ceil_div(s.batch, TOKENS_GROUP), d = dy->shape[2];
     float *partial = (float *)r->scratch;
     dim3 grid = piece_grid(groups, s.each);
@@ -125,7 +135,7 @@ static void tokens_grad(const vt_run *r)
                                                         in<S>(r, 0), out<T>(r, 0), partial)));
     partials_results sums = {{{out<float>(r, 1), NULL, 0, d},
                               {out<float>(r, 2), NULL, s.cls, d},
-                              {out<float>(r, 3), NULL, 0, s.each}}};
+                              {out<float>(r, 3), NULL, s.unplaced, s.each - s.unplaced}}};
     partials_sum(r, (int)groups, s.each, partial, sums);
 }
 

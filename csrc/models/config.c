@@ -19,8 +19,8 @@ static const struct field {
     FIELD(img_height, INT), FIELD(img_width, INT), FIELD(patch_size, INT), FIELD(patch_stride, INT),
     FIELD(in_chans, INT), FIELD(classes, INT), FIELD(embed_dim, INT), FIELD(depth, INT), FIELD(heads, INT),
     FIELD(mlp_ratio, FLOAT), FIELD(qkv_bias, BOOL), FIELD(distilled, BOOL), FIELD(layer_norm_eps, FLOAT),
-    FIELD(global_pool, INT), FIELD(representation_size, INT), FIELD(drop, FLOAT), FIELD(attn_drop, FLOAT),
-    FIELD(drop_path, FLOAT),
+    FIELD(global_pool, INT), FIELD(representation_size, INT), FIELD(init_values, FLOAT), FIELD(no_embed_class, BOOL),
+    FIELD(drop, FLOAT), FIELD(attn_drop, FLOAT), FIELD(drop_path, FLOAT), FIELD(drop_path_uniform, BOOL),
 #undef FIELD
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -65,9 +65,8 @@ vt_status vt_model_config_read(vt_model_config *c, const vt_json *o, const char 
         return vt_fail(VT_INVALID, "%s: metadata vitc.model names no model of this version", path);
     for (int i = 0; i < FIELDS; i++) {
         const vt_json *v = vt_json_get(o, fields[i].name);
-        if (!v || !read_field((char *)c + fields[i].offset, fields[i].kind, v))
-            return vt_fail(VT_INVALID, "%s: metadata vitc.model: field %s is missing or of another type", path,
-                           fields[i].name);
+        if (v && !read_field((char *)c + fields[i].offset, fields[i].kind, v))
+            return vt_fail(VT_INVALID, "%s: metadata vitc.model: field %s is of another type", path, fields[i].name);
     }
     const struct { const char *name; float *values; } lists[] = {{"mean", c->mean}, {"std", c->std}};
     for (int l = 0; l < 2; l++) {
@@ -87,6 +86,15 @@ static int count_blocks(const vt_safetensors *f)
     }
 }
 
+/* Where a file's position embeddings end: [cls | dist | grid], or the grid alone. */
+static void infer_grid(vt_model_config *c, int64_t positions)
+{
+    int64_t extra = 1 + c->distilled, grid = llround(sqrt((double)positions));
+    c->no_embed_class = grid * grid == positions;
+    if (!c->no_embed_class) grid = llround(sqrt((double)(positions - extra)));
+    c->img_height = c->img_width = (int)grid * c->patch_size;
+}
+
 /* A known model of these dimensions: the one that the file names, else a deit_ (vit_ and deit_ share theirs and differ in
  * normalisation alone; --model says which). */
 static void name_it(vt_model_config *c, const char *named)
@@ -94,7 +102,8 @@ static void name_it(vt_model_config *c, const char *named)
     for (int i = 0; i < vt_model_count(); i++) {
         vt_model_config known;
         if (vt_model_find(&known, vt_model_name(i)) || known.embed_dim != c->embed_dim || known.depth != c->depth ||
-            known.patch_size != c->patch_size || known.img_height != c->img_height || known.distilled != c->distilled)
+            known.patch_size != c->patch_size || known.img_height != c->img_height || known.distilled != c->distilled ||
+            known.no_embed_class != c->no_embed_class || (known.init_values > 0) != (c->init_values > 0))
             continue;
         bool first = strcmp(c->name, "vit") == 0, deit = strncmp(known.name, "deit", 4) == 0;
         bool better = named ? strcmp(known.name, named) == 0 : deit && strncmp(c->name, "deit", 4) != 0;
@@ -126,8 +135,8 @@ vt_status vt_model_config_infer(vt_model_config *c, const vt_safetensors *f)
     c->global_pool = vt_safetensors_find(f, "fc_norm.weight") ? VT_POOL_AVG : VT_POOL_TOKEN;
     const vt_safetensor *pre = vt_safetensors_find(f, "pre_logits.fc.weight");
     c->representation_size = pre ? (int)pre->shape[0] : 0;
-    int grid = (int)lround(sqrt((double)(pos->shape[1] - 1 - c->distilled)));
-    c->img_height = c->img_width = grid * c->patch_size;
+    c->init_values = vt_safetensors_find(f, "blocks.0.ls1.gamma") ? 1e-6f : 0; /* whatever it was: these are trained */
+    infer_grid(c, pos->shape[1]);
     snprintf(c->name, sizeof c->name, "%s", "vit");
     vt_model_normalisation(c);
     name_it(c, vt_safetensors_metadata(f, "model"));

@@ -60,6 +60,9 @@ vt_status vt_model_find(vt_model_config *config, const char *name)
     DIFFERS(depth);
     DIFFERS(heads);
     DIFFERS(distilled);
+    DIFFERS(init_values);
+    DIFFERS(no_embed_class);
+    DIFFERS(drop_path_uniform);
 #undef DIFFERS
     vt_model_normalisation(config);
     return VT_OK;

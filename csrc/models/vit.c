@@ -1,4 +1,4 @@
-/* vit: ViT and DeiT (pre-norm), with the parameter names of timm's VisionTransformer and VisionTransformerDistilled. */
+/* vit: ViT, DeiT and DeiT III (pre-norm), with the parameter names of timm's VisionTransformer and VisionTransformerDistilled. */
 #include "models/models.h"
 
 #include <math.h>
@@ -34,6 +34,8 @@ static vt_status vit_check(const vt_model_config *c)
     if ((int)(c->embed_dim * c->mlp_ratio) < 1)
         return vt_fail(VT_INVALID, "--mlp-ratio %g leaves no width", c->mlp_ratio);
     if (c->patch_stride < 0) return vt_fail(VT_INVALID, "--patch-stride %d: must not be negative", c->patch_stride);
+    if (!(c->init_values >= 0 && c->init_values <= 1e3f))
+        return vt_fail(VT_INVALID, "--init-values %g: must be in [0, 1000]; 0 for no LayerScale", (double)c->init_values);
     if (c->distilled && c->representation_size)
         return vt_fail(VT_INVALID, "--representation-size: a distilled model has none (as in timm)");
     if (c->distilled && c->global_pool != VT_POOL_TOKEN)
@@ -80,7 +82,8 @@ static vt_tensor *embed(vt_builder *b, const vt_model_config *c, vt_tensor *imag
     if (!x) return NULL;
     vt_tensor *cls = token_param(b, "cls_token", 1, c->embed_dim, false);
     vt_tensor *dist = c->distilled ? token_param(b, "dist_token", 1, c->embed_dim, true) : NULL; /* decayed, as in DeiT */
-    vt_tensor *pos = token_param(b, "pos_embed", x->shape[1] + 1 + c->distilled, c->embed_dim, false);
+    int64_t placed = x->shape[1] + (c->no_embed_class ? 0 : 1 + c->distilled);
+    vt_tensor *pos = token_param(b, "pos_embed", placed, c->embed_dim, false);
     return vt_nn_dropout(b, "pos_drop", vt_tokens(b->g, "tokens", x, cls, dist, pos), c->drop);
 }
 
@@ -94,22 +97,35 @@ static vt_tensor *norm(vt_builder *b, const vt_model_config *c, const char *name
     return n.y;
 }
 
-static vt_tensor *attention(vt_builder *b, const vt_model_config *c, const char *name, vt_tensor *x)
+/* The last linear layer of a branch. With LayerScale the scaled branch is all that is ever made: timm's name for that is
+ * marked, in place of the branch's. */
+static vt_tensor *branch_linear(vt_builder *b, const vt_model_config *c, const char *name, const char *scale, vt_tensor *x)
+{
+    if (c->init_values <= 0) return vt_nn_linear(b, name, x, c->embed_dim, true);
+    return vt_nn_linear_scaled(b, name, x, c->embed_dim, vt_graph_name(b->g, "%s.gamma", scale), c->init_values);
+}
+
+static void mark_branch(vt_builder *b, const vt_model_config *c, const char *name, const char *scale, vt_tensor *branch)
+{
+    vt_graph_mark(b->g, c->init_values > 0 ? scale : name, branch);
+}
+
+static vt_tensor *attention(vt_builder *b, const vt_model_config *c, const char *name, const char *scale, vt_tensor *x)
 {
 #define NAME(part) vt_graph_name(b->g, "%s." part, name)
     vt_tensor *qkv = vt_nn_linear(b, NAME("qkv"), x, 3 * c->embed_dim, c->qkv_bias);
     vt_tensor *a = vt_attention(b->g, NAME("attn_drop"), qkv, NULL, c->heads, b->train ? c->attn_drop : 0, &b->random);
-    a = vt_nn_dropout(b, NAME("proj_drop"), vt_nn_linear(b, NAME("proj"), a, c->embed_dim, true), c->drop);
-    vt_graph_mark(b->g, name, a);
+    a = vt_nn_dropout(b, NAME("proj_drop"), branch_linear(b, c, NAME("proj"), scale, a), c->drop);
+    mark_branch(b, c, name, scale, a);
     return a;
 }
 
-static vt_tensor *mlp(vt_builder *b, const vt_model_config *c, const char *name, vt_tensor *x)
+static vt_tensor *mlp(vt_builder *b, const vt_model_config *c, const char *name, const char *scale, vt_tensor *x)
 {
     vt_tensor *h = vt_nn_linear(b, NAME("fc1"), x, (int)(c->embed_dim * c->mlp_ratio), true);
     h = vt_nn_dropout(b, NAME("drop1"), vt_activation(b->g, NAME("act"), h, VT_GELU), c->drop);
-    h = vt_nn_dropout(b, NAME("drop2"), vt_nn_linear(b, NAME("fc2"), h, c->embed_dim, true), c->drop);
-    vt_graph_mark(b->g, name, h);
+    h = vt_nn_dropout(b, NAME("drop2"), branch_linear(b, c, NAME("fc2"), scale, h), c->drop);
+    mark_branch(b, c, name, scale, h);
     return h;
 #undef NAME
 }
@@ -117,12 +133,12 @@ static vt_tensor *mlp(vt_builder *b, const vt_model_config *c, const char *name,
 static void block(vt_builder *b, const vt_model_config *c, int i, stream *s)
 {
 #define NAME(part) vt_graph_name(b->g, "blocks.%d" part, i)
-    float rate = c->depth > 1 ? c->drop_path * (float)i / (float)(c->depth - 1) : 0;
+    float rate = c->drop_path_uniform ? c->drop_path : c->depth > 1 ? c->drop_path * (float)i / (float)(c->depth - 1) : 0;
     vt_tensor *x = norm(b, c, NAME(".norm1"), s, i ? vt_graph_name(b->g, "blocks.%d", i - 1) : NULL);
-    s->branch = attention(b, c, NAME(".attn"), x);
+    s->branch = attention(b, c, NAME(".attn"), NAME(".ls1"), x);
     s->scale = vt_nn_drop_path(b, NAME(".drop_path1"), rate);
     x = norm(b, c, NAME(".norm2"), s, NULL);
-    s->branch = mlp(b, c, NAME(".mlp"), x);
+    s->branch = mlp(b, c, NAME(".mlp"), NAME(".ls2"), x);
     s->scale = vt_nn_drop_path(b, NAME(".drop_path2"), rate);
 #undef NAME
 }

@@ -60,25 +60,40 @@ vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float v
     return vt_param(b, &(vt_entry){.name = name, .ndim = 1, .shape = {n}, .init_value = value});
 }
 
-static vt_tensor *linear_weight(vt_builder *b, const char *name, int64_t n, int64_t k)
+static vt_entry linear_weight(vt_builder *b, const char *name, int64_t n, int64_t k)
 {
-    vt_entry weight = {.name = vt_graph_name(b->g, "%s.weight", name), .ndim = 2, .shape = {n, k},
-                       .init = VT_INIT_NORMAL, .init_value = 0.02f, .decay = true};
-    return vt_gemm_param(b, &weight);
+    return (vt_entry){.name = vt_graph_name(b->g, "%s.weight", name), .ndim = 2, .shape = {n, k},
+                      .init = VT_INIT_NORMAL, .init_value = 0.02f, .decay = true};
+}
+
+static vt_entry linear_bias(vt_builder *b, const char *name, int64_t n)
+{
+    return (vt_entry){.name = vt_graph_name(b->g, "%s.bias", name), .ndim = 1, .shape = {n}};
 }
 
 vt_tensor *vt_nn_linear(vt_builder *b, const char *name, vt_tensor *x, int64_t n, bool bias)
 {
     if (!x) return NULL;
-    vt_tensor *w = linear_weight(b, name, n, x->shape[x->ndim - 1]);
-    vt_entry shift = {.name = vt_graph_name(b->g, "%s.bias", name), .ndim = 1, .shape = {n}};
+    vt_entry weight = linear_weight(b, name, n, x->shape[x->ndim - 1]), shift = linear_bias(b, name, n);
+    vt_tensor *w = vt_gemm_param(b, &weight);
     return vt_linear(b->g, name, x, w, bias ? vt_gemm_param(b, &shift) : NULL);
+}
+
+vt_tensor *vt_nn_linear_scaled(vt_builder *b, const char *name, vt_tensor *x, int64_t n, const char *gamma,
+                               float init_values)
+{
+    if (!x) return NULL;
+    vt_entry weight = linear_weight(b, name, n, x->shape[x->ndim - 1]), shift = linear_bias(b, name, n);
+    vt_tensor *w = vt_param(b, &weight), *bias = vt_param(b, &shift);
+    vt_scaled scaled = vt_layer_scale(b->g, gamma, w, bias, vt_param_constant(b, gamma, n, init_values));
+    return vt_linear(b->g, name, x, scaled.w, scaled.b);
 }
 
 vt_tensor *vt_nn_head(vt_builder *b, const char *name, vt_tensor *x, int64_t n)
 {
     if (!x) return NULL;
-    vt_tensor *w = linear_weight(b, name, n, x->shape[x->ndim - 1]);
+    vt_entry weight = linear_weight(b, name, n, x->shape[x->ndim - 1]);
+    vt_tensor *w = vt_gemm_param(b, &weight);
     return vt_linear_wide(b->g, name, x, w, vt_param_constant(b, vt_graph_name(b->g, "%s.bias", name), n, 0));
 }
 

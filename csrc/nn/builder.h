@@ -27,6 +27,9 @@ vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float v
 /* y = x w^T + b with parameters NAME.weight [n, k], NAME.bias [n]: truncated normal 0.02, zero. A head's y are logits,
  * `real`. */
 vt_tensor *vt_nn_linear(vt_builder *b, const char *name, vt_tensor *x, int64_t n, bool bias);
+/* The same, its outputs scaled by a parameter GAMMA [n] that begins with init_values: LayerScale. */
+vt_tensor *vt_nn_linear_scaled(vt_builder *b, const char *name, vt_tensor *x, int64_t n, const char *gamma,
+                               float init_values);
 vt_tensor *vt_nn_head(vt_builder *b, const char *name, vt_tensor *x, int64_t n);
 vt_normed vt_nn_layernorm(vt_builder *b, const char *name, vt_tensor *x, vt_tensor *branch, vt_tensor *scale,
                           float eps);

@@ -73,14 +73,25 @@ static void build_patchify(vt_case_graph *c, const vt_case *s)
     output(c, vt_patchify(c->g, "patchify", images, &a));
 }
 
-/* dim: B, P, D, with cls, with dist */
+/* dim: B, P, D, with cls, with dist; value 1: positions of the patches alone */
 static void build_tokens(vt_case_graph *c, const vt_case *s)
 {
     const int *d = s->dim;
     vt_tensor *x = act(c, param(c, "x", 1, DIMS(d[0], d[1], d[2])));
     vt_tensor *cls = d[3] ? param(c, "cls", 1, DIMS(1, 1, d[2])) : NULL;
     vt_tensor *dist = d[4] ? param(c, "dist", 1, DIMS(1, 1, d[2])) : NULL;
-    output(c, vt_tokens(c->g, "tokens", x, cls, dist, param(c, "pos", 1, DIMS(1, d[1] + d[3] + d[4], d[2]))));
+    int64_t placed = s->value == 1 ? d[1] : d[1] + d[3] + d[4];
+    output(c, vt_tokens(c->g, "tokens", x, cls, dist, param(c, "pos", 1, DIMS(1, placed, d[2]))));
+}
+
+/* dim: N, K, with bias */
+static void build_layer_scale(vt_case_graph *c, const vt_case *s)
+{
+    const int *d = s->dim;
+    vt_tensor *w = param(c, "w", 1, DIMS(d[0], d[1])), *b = d[2] ? param(c, "b", 1, DIMS(d[0])) : NULL;
+    vt_scaled scaled = vt_layer_scale(c->g, "scale", w, b, param(c, "gamma", 1, DIMS(d[0])));
+    output(c, scaled.w);
+    if (b) output(c, scaled.b);
 }
 
 /* dim: B, N, D, first, count */

@@ -49,13 +49,23 @@ typedef struct vt_linear_attrs {
 vt_tensor *vt_linear(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b);
 vt_tensor *vt_linear_wide(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *w, vt_tensor *b); /* for logits */
 
+typedef struct vt_scaled {
+    vt_tensor *w, *b;
+} vt_scaled;
+/* LayerScale (Touvron et al., 2021) where a linear layer's outputs are its inputs:
+ *   gamma * (x w^T + b) = x (gamma w)^T + gamma b,   gamma [N] for each row of w [N, ...] and of b [N], or NULL
+ * -> the scaled weight and bias, activations as GEMMs read them; so the tokens are not passed over again.
+ * Gradient: dw = gamma dws, db = gamma dbs, dgamma = row sums of dws * w, plus dbs * b. */
+vt_scaled vt_layer_scale(vt_graph *g, const char *name, vt_tensor *w, vt_tensor *b, vt_tensor *gamma);
+
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-/* [cls | dist | x] + pos.  x [B, P, D], cls and dist [1, 1, D] or NULL, pos [1, N, D], N = P + number of extra tokens
- * -> [B, N, D] */
+/* [cls | dist | x] + pos.  x [B, P, D], cls and dist [1, 1, D] or NULL, pos [1, N, D], N = P + number of extra tokens,
+ * or [1, P, D], of the patches alone -> [B, N, D] */
 vt_tensor *vt_tokens(vt_graph *g, const char *name, vt_tensor *x, vt_tensor *cls, vt_tensor *dist, vt_tensor *pos);
 typedef struct vt_tokens_grad_attrs {
     bool cls, dist; /* which extra tokens there were */
+    bool patches;   /* pos was of the patches alone */
 } vt_tokens_grad_attrs;
 
 typedef struct vt_pool_attrs {

@@ -1,18 +1,19 @@
 /* tokens: extra tokens before the patches' and the position embedding over all, and the gradient. */
 #include "ops/op.h"
 
-/* in: x [B, P, D], cls [1, 1, D]?, dist [1, 1, D]?, pos [1, N, D]; out: y [B, N, D] */
+/* in: x [B, P, D], cls [1, 1, D]?, dist [1, 1, D]?, pos [1, N or P, D]; out: y [B, N, D] */
 VT_BODY(tokens)
 {
     const vt_real *x = r->in[0], *extra[2] = {r->in[1], r->in[2]}, *pos = r->in[3];
     const vt_tensor *xt = r->node->in[0];
     vt_real *y = r->out[0];
     int64_t patches = xt->shape[1] * xt->shape[2], d = xt->shape[2];
+    bool all = r->node->in[3]->shape[1] == r->node->out[0]->shape[1];
     for (int64_t b = 0; b < xt->shape[0]; b++) {
         const vt_real *p = pos;
         for (int t = 0; t < 2; t++) {
             if (!extra[t]) continue;
-            for (int64_t k = 0; k < d; k++) *y++ = extra[t][k] + *p++;
+            for (int64_t k = 0; k < d; k++) *y++ = extra[t][k] + (all ? *p++ : 0);
         }
         for (int64_t k = 0; k < patches; k++) y[k] = x[k] + p[k];
         x += patches;
@@ -29,7 +30,7 @@ static void sum_batch(vt_real *sum, const vt_real *dy, int64_t batch, int64_t ea
         for (int64_t k = 0; k < count; k++) sum[k] += dy[b * each + first + k];
 }
 
-/* in: dy [B, N, D]; out: dx [B, P, D]?, dcls [1, 1, D]?, ddist [1, 1, D]?, dpos [1, N, D]? */
+/* in: dy [B, N, D]; out: dx [B, P, D]?, dcls [1, 1, D]?, ddist [1, 1, D]?, dpos [1, N or P, D]? */
 VT_BODY(tokens_grad)
 {
     const vt_tokens_grad_attrs *a = r->node->attrs;
@@ -41,7 +42,7 @@ VT_BODY(tokens_grad)
         memcpy(dx + b * patches, dy + b * each + (each - patches), (size_t)patches * sizeof *dx);
     sum_batch(r->out[1], dy, batch, each, 0, d);
     sum_batch(r->out[2], dy, batch, each, a->cls * d, d);
-    sum_batch(r->out[3], dy, batch, each, 0, each);
+    sum_batch(r->out[3], dy, batch, each, a->patches ? each - patches : 0, a->patches ? patches : each);
 }
 
 #if VT_REAL == 32
@@ -61,8 +62,9 @@ static vt_status tokens_infer(vt_graph *g, vt_node *n)
         tokens++;
     }
     int64_t shape[] = {x->shape[0], tokens, d};
-    VT_EXPECT(vt_is_real(g, pos) && pos->ndim == 3 && pos->shape[0] == 1 && pos->shape[1] == tokens &&
-                  pos->shape[2] == d, "the position embedding is not [1, %lld, %lld]", (long long)tokens, (long long)d);
+    VT_EXPECT(vt_is_real(g, pos) && pos->ndim == 3 && pos->shape[0] == 1 && pos->shape[2] == d &&
+                  (pos->shape[1] == tokens || pos->shape[1] == x->shape[1]),
+              "the position embedding is not [1, %lld, %lld]", (long long)tokens, (long long)d);
     return vt_node_output(g, n, 0, g->precision.stream, 3, shape);
 }
 
@@ -71,7 +73,8 @@ static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
     const vt_tokens_grad_attrs *a = n->attrs;
     const vt_tensor *dy = n->in[0];
     int64_t d = dy->shape[2], extra = a->cls + a->dist;
-    int64_t dx[] = {dy->shape[0], dy->shape[1] - extra, d}, one[] = {1, 1, d}, dpos[] = {1, dy->shape[1], d};
+    int64_t dx[] = {dy->shape[0], dy->shape[1] - extra, d}, one[] = {1, 1, d};
+    int64_t dpos[] = {1, dy->shape[1] - (a->patches ? extra : 0), d};
     vt_status st = vt_node_output(g, n, 0, g->precision.act, 3, dx);
     if (st == VT_OK && a->cls) st = vt_node_output(g, n, 1, g->real, 3, one);
     if (st == VT_OK && a->dist) st = vt_node_output(g, n, 2, g->real, 3, one);
@@ -81,7 +84,7 @@ static vt_status tokens_grad_infer(vt_graph *g, vt_node *n)
 
 static void tokens_backward(vt_graph *g, const vt_node *n, vt_tensor *const *dout, vt_tensor **din)
 {
-    vt_tokens_grad_attrs a = {n->in[1] != NULL, n->in[2] != NULL};
+    vt_tokens_grad_attrs a = {n->in[1] != NULL, n->in[2] != NULL, n->in[3]->shape[1] != n->out[0]->shape[1]};
     vt_node *grad = vt_node_add(g, &vt_op_tokens_grad, vt_graph_name(g, "%s.grad", n->name), &a, dout, 1);
     for (int i = 0; i < 4; i++) din[i] = vt_out(grad, i);
 }

@@ -180,7 +180,7 @@ static vt_status finetune(vt_run_parts *r)
     int stride = c->patch_stride ? c->patch_stride : c->patch_size;
     vt_status st = vt_safetensors_open(&f, r->settings->run.finetune);
     if (st) return st;
-    st = vt_weights_finetune(&r->model->params, r->model->device, &f, 1 + c->distilled,
+    st = vt_weights_finetune(&r->model->params, r->model->device, &f, c->no_embed_class ? 0 : 1 + c->distilled,
                              (c->img_height - c->patch_size) / stride + 1, (c->img_width - c->patch_size) / stride + 1,
                              &report);
     if (st == VT_OK) st = vt_text_status(&report);

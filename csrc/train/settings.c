@@ -32,12 +32,19 @@ const vt_option vt_model_flags_table[] = {
      .help = "head on the class token, or on the mean of the patch tokens"},
     {.name = "representation-size", .kind = VT_OPT_INT, MODEL(representation_size), .min = 0, .max = 65536,
      .help = "width of tanh pre-logits; 0: none"},
+    {.name = "init-values", .kind = VT_OPT_FLOAT, MODEL(init_values), .min = 0, .max = 1000,
+     .help = "LayerScale that begins with this; 0: the model's own, or none"},
+    {.name = "no-embed-class", .kind = VT_OPT_FLAG, MODEL(no_embed_class),
+     .help = "position embeddings of the patches alone, as DeiT III"},
     {.name = "drop", .kind = VT_OPT_FLOAT, MODEL(drop), .min = 0, .max = 0.999, .fallback = "0", .help = "dropout"},
     {.name = "attn-drop", .aliases = "attn-drop-rate", .kind = VT_OPT_FLOAT, MODEL(attn_drop), .min = 0,
      .max = 0.999, .fallback = "0",
      .help = "dropout of attention probabilities"},
     {.name = "drop-path", .kind = VT_OPT_FLOAT, MODEL(drop_path), .min = 0, .max = 0.999, .fallback = "0.1",
-     .help = "drop-path of the last block; block i has i / (depth - 1) of it"},
+     .help = "drop-path of the last block"},
+    {.name = "drop-path-mode", .kind = VT_OPT_CHOICE, MODEL(drop_path_mode), .choices = "default|linear|uniform",
+     .fallback = "default",
+     .help = "linear: block i has i / (depth - 1) of it; uniform: all of it, the default of deit3_ models"},
     {0}};
 
 #define IMAGE(member) VT_FIELD(vt_image_flags, member), .group = "Images"
@@ -102,6 +109,9 @@ void vt_model_flags_override(const vt_model_flags *f, vt_model_config *c)
     c->drop = (float)f->drop;
     c->attn_drop = (float)f->attn_drop;
     c->drop_path = (float)f->drop_path;
+    if (f->init_values > 0) c->init_values = (float)f->init_values;
+    c->no_embed_class |= f->no_embed_class;
+    if (f->drop_path_mode) c->drop_path_uniform = f->drop_path_mode == 2;
 }
 
 vt_status vt_model_flags_apply(const vt_model_flags *f, vt_model_config *c)

@@ -18,7 +18,10 @@ typedef struct vt_model_flags {
     double mlp_ratio, layer_norm_eps;
     bool qkv_bias;
     vt_global_pool global_pool;
+    double init_values;
+    bool no_embed_class;
     double drop, attn_drop, drop_path;
+    int drop_path_mode;        /* index in "default|linear|uniform" */
 } vt_model_flags;
 extern const vt_option vt_model_flags_table[];
 

@@ -23,7 +23,7 @@ extern "C" {
 
 typedef enum vt_global_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_global_pool;
 
-/* ViT (Dosovitskiy et al., 2021) and DeiT (Touvron et al., 2021). Every field may be changed after vt_model_find. */
+/* ViT (Dosovitskiy et al., 2021), DeiT (Touvron et al., 2021) and DeiT III (Touvron et al., 2022). Every field may be changed after vt_model_find. */
 typedef struct vt_model_config {
     char name[64];              /* timm's: "deit_tiny_patch16_224" */
     const char *family;         /* "vit" */
@@ -37,7 +37,10 @@ typedef struct vt_model_config {
     float layer_norm_eps;
     vt_global_pool global_pool; /* avg: mean of the patch tokens, then fc_norm, as timm */
     int representation_size;    /* pre-logits of this width with tanh; 0: none */
-    float drop, attn_drop, drop_path; /* rates, in training */
+    float init_values;          /* LayerScale's gamma at the start; 0: no LayerScale */
+    bool no_embed_class;        /* position embeddings of the patches alone */
+    float drop, attn_drop, drop_path; /* rates, in training; drop_path is the last block's ... */
+    bool drop_path_uniform;     /* ... and every block's, in place of rising from 0 with depth */
     float mean[16], std[16];    /* normalisation of pixels in 0..1, a channel */
 } vt_model_config;
 

@@ -45,5 +45,8 @@ CASES = {
     "mlp-ratio": dict(model="vit_tiny_patch16_224", flags=vit(mlp_ratio=2.7, layer_norm_eps=1e-3)),
     "drop-path": dict(model="vit_tiny_patch16_224", flags=vit(depth=3, drop_path=0.3), batch=4, train=True),
     "drop-path-distilled": dict(model="deit_micro", flags=dict(drop_path=0.1), batch=4, train=True, leading=False),
+    "deit3": dict(model="deit3_small_patch16_224", flags=vit(depth=3, drop_path=0.2), batch=4, train=True, clip_grad=1.0,
+                  ema_decay=0.9, activations=True),
+    "layer-scale": dict(model="deit_tiny_distilled_patch16_224", flags=vit(init_values=0.1, no_embed_class=True)),
     "deit-tiny": dict(model="deit_tiny_distilled_patch16_224", flags={}, batch=2, clip_grad=1.0, ema_decay=0.99996),
 }

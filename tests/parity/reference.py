@@ -28,11 +28,14 @@ class Config:
     layer_norm_eps: float = 1e-6
     global_pool: str = "token"  # or avg: the mean of the patch tokens, `norm` replaced by `fc_norm` after it
     representation_size: int = 0  # 0: no pre-logits layer
-    drop_path: float = 0.0
+    drop_path: float = 0.0  # of the last block; or of every block, where drop_path_mode is uniform
+    drop_path_mode: str = "linear"
     distilled: bool = False
+    init_values: float = 0.0  # LayerScale's gamma at the start; 0: none
+    no_embed_class: bool = False  # positions of the patches alone
 
 
-SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8), "base": (768, 12, 12), "large": (1024, 24, 16)}
 
 
 def config(name, **overrides):
@@ -41,11 +44,13 @@ def config(name, **overrides):
         base = Config(img_size=(28, 28), patch_size=7, num_classes=10, embed_dim=96, depth=6, num_heads=4,
                       distilled=True)
     else:
-        match = re.fullmatch(r"(?:vit|deit)_(tiny|small|base|large)(_distilled)?_patch(\d+)_(\d+)", name)
-        size, distilled, patch, image = match.groups()
+        match = re.fullmatch(r"(vit|deit|deit3)_(tiny|small|medium|base|large)(_distilled)?_patch(\d+)_(\d+)", name)
+        family, size, distilled, patch, image = match.groups()
         width, depth, heads = SIZES[size]
         base = Config(img_size=(int(image), int(image)), patch_size=int(patch), embed_dim=width, depth=depth,
                       num_heads=heads, distilled=distilled is not None)
+        if family == "deit3":
+            base = replace(base, init_values=1e-6, no_embed_class=True, drop_path_mode="uniform")
     return replace(base, **overrides)
 
 
@@ -106,19 +111,30 @@ class DropPath(nn.Module):
         return x * (self.mask.to(x.dtype) / (1.0 - self.rate)).view(-1, 1, 1)
 
 
+class LayerScale(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((c.embed_dim,), c.init_values))
+
+    def forward(self, x):
+        return x * self.gamma
+
+
 class Block(nn.Module):
     def __init__(self, c, rate):
         super().__init__()
         self.norm1 = nn.LayerNorm(c.embed_dim, eps=c.layer_norm_eps)
         self.attn = Attention(c)
+        self.ls1 = LayerScale(c) if c.init_values else nn.Identity()
         self.drop_path1 = DropPath(rate)
         self.norm2 = nn.LayerNorm(c.embed_dim, eps=c.layer_norm_eps)
         self.mlp = Mlp(c)
+        self.ls2 = LayerScale(c) if c.init_values else nn.Identity()
         self.drop_path2 = DropPath(rate)
 
     def forward(self, x):
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
+        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x))))
+        return x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
 
 
 class VisionTransformer(nn.Module):
@@ -133,8 +149,11 @@ class VisionTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, c.embed_dim))
         if c.distilled:
             self.dist_token = nn.Parameter(torch.zeros(1, 1, c.embed_dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, prefix + self.patch_embed.num_patches, c.embed_dim))
-        self.blocks = nn.Sequential(*[Block(c, c.drop_path * i / max(c.depth - 1, 1)) for i in range(c.depth)])
+        placed = self.patch_embed.num_patches + (0 if c.no_embed_class else prefix)
+        self.pos_embed = nn.Parameter(torch.zeros(1, placed, c.embed_dim))
+        uniform = c.drop_path_mode == "uniform"
+        rates = [c.drop_path * (1 if uniform else i / max(c.depth - 1, 1)) for i in range(c.depth)]
+        self.blocks = nn.Sequential(*[Block(c, rate) for rate in rates])
         norm = nn.LayerNorm(c.embed_dim, eps=c.layer_norm_eps)
         self.norm = nn.Identity() if average else norm
         self.fc_norm = norm if average else nn.Identity()
@@ -149,7 +168,11 @@ class VisionTransformer(nn.Module):
     def forward(self, x):
         x = self.patch_embed(x)
         tokens = [self.cls_token] + ([self.dist_token] if self.c.distilled else [])
-        x = torch.cat([token.expand(len(x), -1, -1) for token in tokens] + [x], dim=1) + self.pos_embed
+        if self.c.no_embed_class:
+            x = x + self.pos_embed
+        x = torch.cat([token.expand(len(x), -1, -1) for token in tokens] + [x], dim=1)
+        if not self.c.no_embed_class:
+            x = x + self.pos_embed
         x = self.norm(self.blocks(x))
         if self.c.global_pool == "avg":
             x = [x[:, len(tokens):].mean(dim=1)]

@@ -10,6 +10,8 @@ NAMES = {
     "vit_tiny_patch16_224": {},
     "deit_tiny_distilled_patch16_224": {},
     "deit_small_patch16_224": {},
+    "deit3_small_patch16_224": {"depth": 2},
+    "deit3_medium_patch16_224": {"depth": 1},
     "vit_base_patch32_224": {"global_pool": "avg", "depth": 2},
     "vit_small_patch32_224": {"img_size": (64, 96), "in_chans": 1, "num_classes": 7, "depth": 2, "qkv_bias": False},
 }

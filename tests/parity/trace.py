@@ -25,7 +25,8 @@ import timm_check
 from cases import CASES, DEFAULTS, LR, STEPS, WEIGHT_DECAY
 
 TOLERANCE = 5e-5  # relative L2 error of a tensor; PyTorch's own fp32 stays under 7e-6
-ACTIVATION = re.compile(r"patch_embed|norm|blocks\.\d+(\.(norm[12]|attn|mlp))?")
+ACTIVATION = re.compile(r"patch_embed|norm|blocks\.\d+(\.(norm[12]|attn|mlp|ls[12]))?")
+UNSCALED, SCALED = re.compile(r".*\.(attn|mlp)"), re.compile(r".*\.ls[12]")  # vitc makes one of the two
 OPTIONAL = re.compile(r"blocks\.\d+\.norm2")  # written or not, but right where written
 
 
@@ -43,7 +44,7 @@ def make_inputs(case, config):
         noise = torch.randn(*lead, config.num_classes, generator=generator)
         inputs["targets"] = torch.softmax(2 * noise, -1).numpy()
     if case["train"]:
-        for i in range(1, config.depth):  # the first block's rate is zero
+        for i in range(config.drop_path_mode == "linear", config.depth):  # the first block's rate is zero then
             for half in ("drop_path1", "drop_path2"):
                 kept = torch.rand(case["batch"], generator=generator) > 0.4
                 kept[i % case["batch"]] = True  # an all-dropped branch has no gradient to compare
@@ -64,9 +65,11 @@ def expect(case, config, weights, inputs, dtype=torch.float64):
                              train=case["train"], masks=masks)
     if config.global_pool == "avg":
         del traced["norm"]  # timm's is an identity there
+    absent = UNSCALED if config.init_values else SCALED
     results = re.compile(r"logits(_dist|_eval)?|loss|losses|(grad|param|ema)\..*")
     return {name: value.numpy() for name, value in traced.items()
-            if results.fullmatch(name) or case["activations"] and ACTIVATION.fullmatch(name)}
+            if results.fullmatch(name) or
+            case["activations"] and ACTIVATION.fullmatch(name) and not absent.fullmatch(name)}
 
 
 def command(vitc, device, case, config, folder):
