@@ -1,27 +1,41 @@
 /* bce.cu - binary cross-entropy with logits, and the gradient.
  *
- *     loss = mean over b and k of max(x, 0) - x t + log(1 + exp(-|x|));  dx = dloss / (B K) * (sigmoid(x) - t)
+ *     loss = mean over b and k of w (max(x, 0) - x t + log(1 + exp(-|x|)));  dx = dloss / (B K) * w (sigmoid(x) - t)
+ *
+ * with w the class's weight, 1 where there are none, and t the target or, with a threshold, whether it is above that.
  *
  * Moves 8 bytes an element forward, 8 and the gradient's 2 or 4 backward. Forward: a block a row, see loss.cuh;
  * backward: elementwise. */
 #include "loss.cuh"
 
+typedef struct bce_problem {
+    const float *logits;  // [B, K]
+    const float *targets; // [B, K]
+    const float *weights; // [K] or NULL
+    int k;
+    float threshold;      /* below 0: targets as they are */
+} bce_problem;
+
+VT_DEVICE float target_of(const bce_problem &p, float t)
+{
+    return p.threshold < 0 ? t : t > p.threshold;
+}
+
 template <int W>
 __global__ void __launch_bounds__(LOSS_THREADS)
-bce_kernel(const float *logits,  // [B, K]
-           const float *targets, // [B, K]
-           int k,
-           float *rows)          // [B]
+bce_kernel(const bce_problem p,
+           float *rows) // [B]
 {
     smem_cursor at = smem_open();
     float *shared = smem_take<float>(at, LOSS_THREADS / WARP), sum = 0;
-    const float *x = logits + (int64_t)blockIdx.x * k, *t = targets + (int64_t)blockIdx.x * k;
-    for (int i = W * (int)threadIdx.x; i < k; i += W * (int)blockDim.x) {
-        floats<W> fx = load<W>(x + i), ft = load<W>(t + i);
+    const float *x = p.logits + (int64_t)blockIdx.x * p.k, *t = p.targets + (int64_t)blockIdx.x * p.k;
+    for (int i = W * (int)threadIdx.x; i < p.k; i += W * (int)blockDim.x) {
+        floats<W> fx = load<W>(x + i), ft = load<W>(t + i), fw;
+        if (p.weights) fw = load<W>(p.weights + i);
 #pragma unroll
         for (int j = 0; j < W; j++) {
-            float v = fx.v[j];
-            sum += (v < 0 ? 0 : v) - v * ft.v[j] + log1pf(expf(-fabsf(v)));
+            float v = fx.v[j], one = (v < 0 ? 0 : v) - v * target_of(p, ft.v[j]) + log1pf(expf(-fabsf(v)));
+            sum += p.weights ? fw.v[j] * one : one;
         }
     }
     sum = block_sum(sum, shared);
@@ -30,36 +44,45 @@ bce_kernel(const float *logits,  // [B, K]
 
 template <typename T, int W>
 __global__ void __launch_bounds__(LOSS_THREADS)
-bce_grad_kernel(const float *dloss,   // [1]
-                const float *logits,  // [n], n = B K
-                const float *targets, // [n]
-                int64_t n, float share, // 1 / n
-                T *dlogits)           // [n]; may be logits
+bce_grad_kernel(const bce_problem p,
+                const float *dloss,     // [1]
+                int64_t n, float share, // n = B K; 1 / n
+                T *dlogits)             // [n]; may be logits
 {
     int64_t i = W * ((int64_t)blockIdx.x * LOSS_THREADS + threadIdx.x);
     if (i >= n) return;
     float scale = *dloss * share;
-    floats<W> fx = load<W>(logits + i), ft = load<W>(targets + i), d;
+    floats<W> fx = load<W>(p.logits + i), ft = load<W>(p.targets + i), fw, d;
+    if (p.weights) fw = load<W>(p.weights + i % p.k); /* W divides K then */
 #pragma unroll
-    for (int j = 0; j < W; j++) d.v[j] = scale * (1 / (1 + expf(-fx.v[j])) - ft.v[j]);
+    for (int j = 0; j < W; j++) {
+        float one = 1 / (1 + expf(-fx.v[j])) - target_of(p, ft.v[j]);
+        d.v[j] = scale * (p.weights ? fw.v[j] * one : one);
+    }
     store<W>(dlogits + i, d);
+}
+
+static bce_problem problem_of(const vt_run *r, int logits)
+{
+    const vt_bce_attrs *a = (const vt_bce_attrs *)r->node->attrs;
+    return {in<float>(r, logits), in<float>(r, logits + 1), loss_weights(r, logits + 2),
+            (int)r->node->in[logits]->shape[1], a->threshold};
 }
 
 static void bce(const vt_run *r)
 {
-    const vt_tensor *x = r->node->in[0];
-    int batch = (int)x->shape[0], k = (int)x->shape[1], w = k % 4 == 0 ? 4 : 1;
-    launch(r, w == 4 ? bce_kernel<4> : bce_kernel<1>, batch, loss_threads(k, w), LOSS_SMEM, in<float>(r, 0),
-           in<float>(r, 1), k, (float *)r->scratch);
-    loss_mean(r, 1.0 / ((double)batch * k));
+    bce_problem p = problem_of(r, 0);
+    int batch = (int)r->node->in[0]->shape[0], w = p.k % 4 == 0 ? 4 : 1;
+    launch(r, w == 4 ? bce_kernel<4> : bce_kernel<1>, batch, loss_threads(p.k, w), LOSS_SMEM, p, (float *)r->scratch);
+    loss_mean(r, 1.0 / ((double)batch * p.k));
 }
 
 template <typename T> static void gradient(const vt_run *r)
 {
-    int64_t n = vt_tensor_count(r->node->in[1]), w = n % VECTOR<T> == 0 ? VECTOR<T> : 1;
+    bce_problem p = problem_of(r, 1);
+    int64_t n = vt_tensor_count(r->node->in[1]), w = (p.weights ? p.k : n) % VECTOR<T> == 0 ? VECTOR<T> : 1;
     launch(r, w > 1 ? bce_grad_kernel<T, VECTOR<T>> : bce_grad_kernel<T, 1>, (unsigned)ceil_div(n, w * LOSS_THREADS),
-           LOSS_THREADS, 0, in<float>(r, 0), in<float>(r, 1), in<float>(r, 2), n, (float)(1.0 / (double)n),
-           out<T>(r, 0));
+           LOSS_THREADS, 0, p, in<float>(r, 0), n, (float)(1.0 / (double)n), out<T>(r, 0));
 }
 
 static void bce_grad(const vt_run *r)

@@ -41,6 +41,23 @@ template <int W> VT_DEVICE float row_sum_exp(const float *x, int k, float heat, 
     return block_sum(sum, shared);
 }
 
+/* Targets at t, each times its class's weight at weights, the same alignment; NULL: 1. */
+template <int W> VT_DEVICE floats<W> load_targets(const float *t, const float *weights, int i)
+{
+    floats<W> f = load<W>(t + i);
+    if (!weights) return f;
+    floats<W> fw = load<W>(weights + i);
+#pragma unroll
+    for (int j = 0; j < W; j++) f.v[j] *= fw.v[j];
+    return f;
+}
+
+/* Weights [K]: input i of the node, NULL where it has none. */
+static inline const float *loss_weights(const vt_run *r, int i)
+{
+    return r->node->n_in > i ? in<float>(r, i) : nullptr;
+}
+
 static __global__ void __launch_bounds__(LOSS_THREADS)
 loss_mean_kernel(const float *rows, // [B]
                  int64_t batch, double scale,

@@ -221,19 +221,25 @@ static void build_smooth(vt_case_graph *c, const vt_case *s)
     output(c, vt_smooth(c->g, "smooth", labels, s->dim[1], s->value));
 }
 
-/* dim: B, K; value: spread of the logits */
+static vt_tensor *class_weights(vt_case_graph *c, const vt_case *s)
+{
+    return s->dim[2] ? vt_case_feed(c, "weights", c->g->real, 0, 2, DIMS(s->dim[1])) : NULL;
+}
+
+/* dim: B, K, with weights; value: spread of the logits */
 static void build_cross_entropy(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
     vt_tensor *t = vt_case_feed(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_cross_entropy(c->g, "loss", x, t));
+    output(c, vt_cross_entropy(c->g, "loss", x, t, class_weights(c, s)));
 }
 
+/* dim: B, K, with weights, percent of the threshold or 0 for none; value: spread of the logits */
 static void build_bce(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *x = param(c, "logits", s->value, DIMS(s->dim[0], s->dim[1]));
     vt_tensor *t = vt_case_feed(c, "targets", c->g->real, 0, 1, DIMS(s->dim[0], s->dim[1]));
-    output(c, vt_bce(c->g, "loss", x, t));
+    output(c, vt_bce(c->g, "loss", x, t, class_weights(c, s), s->dim[3] ? (float)s->dim[3] / 100 : -1));
 }
 
 /* dim: B, K, kind, whether the teacher cannot choose; value: temperature */

@@ -154,10 +154,15 @@ typedef struct vt_smooth_attrs {
 } vt_smooth_attrs;
 /* labels i32 [B] -> [B, K]: 1 - s + s/K at the label, s/K elsewhere */
 vt_tensor *vt_smooth(vt_graph *g, const char *name, vt_tensor *labels, int classes, float smoothing);
-/* mean over b of -sum_k targets[b,k] * log softmax(logits)[b,k].  logits, targets [B, K] */
-vt_tensor *vt_cross_entropy(vt_graph *g, const char *name, vt_tensor *logits, vt_tensor *targets);
-/* mean over b and k of binary cross-entropy with logits */
-vt_tensor *vt_bce(vt_graph *g, const char *name, vt_tensor *logits, vt_tensor *targets);
+/* mean over b of -sum_k weights[k] * targets[b,k] * log softmax(logits)[b,k], as torch's CrossEntropyLoss(weight) of
+ * probabilities: divided by B, not by a sum of weights.  logits, targets [B, K]; weights [K], or NULL for 1 */
+vt_tensor *vt_cross_entropy(vt_graph *g, const char *name, vt_tensor *logits, vt_tensor *targets, vt_tensor *weights);
+typedef struct vt_bce_attrs {
+    float threshold; /* targets above it are taken for 1, others for 0; below 0: as they are */
+} vt_bce_attrs;
+/* mean over b and k of weights[k] * binary cross-entropy with logits, as BCEWithLogitsLoss(weight) */
+vt_tensor *vt_bce(vt_graph *g, const char *name, vt_tensor *logits, vt_tensor *targets, vt_tensor *weights,
+                  float threshold);
 typedef enum vt_distill_kind { VT_DISTILL_SOFT, VT_DISTILL_HARD } vt_distill_kind;
 typedef struct vt_distill_attrs {
     vt_distill_kind kind;

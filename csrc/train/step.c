@@ -57,12 +57,17 @@ static vt_tensor *batch_input(build *b, const char *name, const char *suffix, vt
     return vt_graph_input(b->g, vt_graph_name(b->g, "%s%s", name, suffix), dtype, ndim, shape);
 }
 
+static vt_tensor *base_loss(build *b, const char *name, vt_tensor *logits, vt_tensor *targets)
+{
+    return b->c->bce ? vt_bce(b->g, name, logits, targets, NULL, -1)
+                     : vt_cross_entropy(b->g, name, logits, targets, NULL);
+}
+
 static vt_tensor *loss_of(build *b, vt_heads heads, vt_tensor *targets)
 {
-    vt_tensor *(*loss)(vt_graph *, const char *, vt_tensor *, vt_tensor *) = b->c->bce ? vt_bce : vt_cross_entropy;
-    vt_tensor *cls = loss(b->g, "loss", heads.logits, targets);
+    vt_tensor *cls = base_loss(b, "loss", heads.logits, targets);
     if (!heads.logits_dist) return cls;
-    vt_tensor *dist = loss(b->g, "loss_dist", heads.logits_dist, targets);
+    vt_tensor *dist = base_loss(b, "loss_dist", heads.logits_dist, targets);
     return vt_add_scaled(b->g, "loss_mean", 0.5, cls, 0.5, dist, NULL);
 }
 

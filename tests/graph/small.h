@@ -93,7 +93,7 @@ static vt_tensor *small_forward(small *s, const small_options *o, int micro, vt_
     x = vt_pool_tokens(g, "pool", small_norm(s, "norm", x, NULL, NULL).y, 0, 1);
     vt_tensor *logits = small_linear(s, "head", x, SMALL_WIDTH, SMALL_CLASSES);
     vt_tensor *labels = vt_graph_input(g, vt_graph_name(g, "labels.%d", micro), VT_I32, SHAPE(batch));
-    return vt_cross_entropy(g, "loss", logits, vt_smooth(g, "smooth", labels, SMALL_CLASSES, 0.1f));
+    return vt_cross_entropy(g, "loss", logits, vt_smooth(g, "smooth", labels, SMALL_CLASSES, 0.1f), NULL);
 }
 
 /* Builds forward and backward of each micro-batch, summing loss and gradients, all kept. */

@@ -70,8 +70,10 @@ TEST(losses)
     REFUSED("wants labels", vt_smooth(g, "bad", input(g, SHAPE(2)), 5, 0));
     REFUSED("not 0", vt_smooth(g, "bad", whole(g, SHAPE(2)), 0, 0));
     REFUSED("smoothing is 2;", vt_smooth(g, "bad", whole(g, SHAPE(2)), 5, 2));
-    REFUSED("[2, 3] and [2, 4]", vt_cross_entropy(g, "bad", input(g, SHAPE(2, 3)), input(g, SHAPE(2, 4))));
-    REFUSED("two inputs of F32", vt_bce(g, "bad", input(g, SHAPE(2, 3)), whole(g, SHAPE(2, 3))));
+    REFUSED("[2, 3] and [2, 4]", vt_cross_entropy(g, "bad", input(g, SHAPE(2, 3)), input(g, SHAPE(2, 4)), NULL));
+    REFUSED("two inputs of F32", vt_bce(g, "bad", input(g, SHAPE(2, 3)), whole(g, SHAPE(2, 3)), NULL, -1));
+    REFUSED("weights [K] of F32, not [2]",
+            vt_bce(g, "bad", input(g, SHAPE(2, 3)), input(g, SHAPE(2, 3)), input(g, SHAPE(2)), -1));
     REFUSED("temperature is 0;",
             vt_distill(g, "bad", input(g, SHAPE(2, 3)), input(g, SHAPE(2, 3)), VT_DISTILL_SOFT, 0));
 }
@@ -83,7 +85,7 @@ TEST(a_target_with_a_gradient)
     vt_store_init(&params, "param", VT_F32);
     CHECK_OK(vt_store_add(&params, &(vt_entry){.name = "teacher", .ndim = 2, .shape = {2, 3}}, &index));
     REFUSED("teacher depends on a trainable parameter",
-            vt_cross_entropy(g, "bad", input(g, SHAPE(2, 3)), vt_graph_stored(g, &params, 0, true)));
+            vt_cross_entropy(g, "bad", input(g, SHAPE(2, 3)), vt_graph_stored(g, &params, 0, true), NULL));
     vt_store_free(&params);
 }
 

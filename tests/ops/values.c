@@ -170,8 +170,11 @@ TEST(losses)
     open_lab(&l);
     vt_tensor *x = wave(&l, "logits", 3, 0, 0, SHAPE(4, 6)), *teacher = wave(&l, "teacher", 3, 2, 0, SHAPE(4, 6));
     vt_tensor *smooth = vt_smooth(l.g, "smooth", vt_graph_input(l.g, "labels", VT_I32, SHAPE(4)), 6, 0.25f);
-    vt_tensor *ce = vt_cross_entropy(l.g, "ce", x, smooth);
-    vt_tensor *bce = vt_bce(l.g, "bce", x, wave(&l, "targets", 0.5, 1, 0.5, SHAPE(4, 6)));
+    vt_tensor *ce = vt_cross_entropy(l.g, "ce", x, smooth, NULL);
+    vt_tensor *t = wave(&l, "targets", 0.5, 1, 0.5, SHAPE(4, 6)), *w = wave(&l, "weights", 0.5, 3, 1, SHAPE(6));
+    vt_tensor *bce = vt_bce(l.g, "bce", x, t, NULL, -1);
+    vt_tensor *weighted_ce = vt_cross_entropy(l.g, "weighted_ce", x, t, w);
+    vt_tensor *weighted_bce = vt_bce(l.g, "weighted_bce", x, t, w, 0.625f);
     vt_tensor *soft = vt_distill(l.g, "soft", x, teacher, VT_DISTILL_SOFT, 3);
     vt_tensor *hard = vt_distill(l.g, "hard", x, teacher, VT_DISTILL_HARD, 3);
     start(&l);
@@ -179,6 +182,8 @@ TEST(losses)
     CHECK_OK(vt_exec_run(l.exec));
     CHECK_NEAR(of(&l, ce), 3.6752985860126919, tolerance);
     CHECK_NEAR(of(&l, bce), 0.72695140013285586, tolerance);
+    CHECK_NEAR(of(&l, weighted_ce), 6.075382456212008, tolerance);
+    CHECK_NEAR(of(&l, weighted_bce), 0.62579012799200584, tolerance);
     CHECK_NEAR(of(&l, soft), 0.79846861289672144, tolerance);
     CHECK_NEAR(of(&l, hard), 4.3270217058747749, tolerance);
     close_lab(&l);

@@ -54,6 +54,9 @@ show("attention", (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, N, H * D),
 logits, labels = 3 * wave(0, 4, 6), torch.tensor([5, 0, 2, 2])
 show("cross_entropy", F.cross_entropy(logits, labels, label_smoothing=0.25))
 show("bce", F.binary_cross_entropy_with_logits(logits, 0.5 + 0.5 * wave(1, 4, 6)))
+targets, weights = 0.5 + 0.5 * wave(1, 4, 6), 1 + 0.5 * wave(3, 6)
+show("weighted", F.cross_entropy(logits, targets, weight=weights),
+     F.binary_cross_entropy_with_logits(logits, (targets > 0.625).double(), weight=weights))
 teacher, T = 3 * wave(2, 4, 6), 3.0
 soft = F.kl_div(F.log_softmax(logits / T, 1), F.log_softmax(teacher / T, 1), reduction="sum", log_target=True)
 show("distill", soft * (T * T) / logits.numel(), F.cross_entropy(logits, teacher.argmax(1)))

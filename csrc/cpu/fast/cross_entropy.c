@@ -30,16 +30,39 @@ typedef struct job {
     double *losses;                 /* [B] */
 } job;
 
+/* The two below are compiled with weights NULL and not, so that rows without are as fast as if there were none. */
+static inline __attribute__((always_inline)) double row_loss(const float *x, const float *t, const float *w, int64_t k,
+                                                             float most, float log_sum)
+{
+    double loss = 0;
+    for (int64_t i = 0; i < k; i++) loss += (double)((w ? w[i] * t[i] : t[i]) * (most - x[i] + log_sum));
+    return loss;
+}
+
+/* dx: the row's exp on entry */
+static inline __attribute__((always_inline)) void row_grad(float *dx, const float *t, const float *w, int64_t k,
+                                                           float scale, float sum)
+{
+    float total = 0;
+    for (int64_t i = 0; i < k; i++) total += w ? w[i] * t[i] : t[i];
+    float share = total / sum;
+    for (int64_t i = 0; i < k; i++) dx[i] = scale * (dx[i] * share - (w ? w[i] * t[i] : t[i]));
+}
+
+static const float *weights_of(const vt_run *r, int i)
+{
+    return r->node->n_in > i ? r->in[i] : NULL;
+}
+
 static void row_losses(void *arg, int task, int worker)
 {
     const job *j = arg;
     int64_t k = j->classes;
+    const float *w = weights_of(j->r, 2);
     for (int64_t b = task * j->rows; b < j->batch && b < (task + 1) * j->rows; b++) {
         const float *x = (const float *)j->r->in[0] + b * k, *t = (const float *)j->r->in[1] + b * k;
         float most, log_sum = logf(exp_row(x, k, NULL, &most));
-        double loss = 0;
-        for (int64_t i = 0; i < k; i++) loss += (double)(t[i] * (most - x[i] + log_sum));
-        j->losses[b] = loss;
+        j->losses[b] = w ? row_loss(x, t, w, k, most, log_sum) : row_loss(x, t, NULL, k, most, log_sum);
     }
 }
 
@@ -47,13 +70,13 @@ static void row_grads(void *arg, int task, int worker)
 {
     const job *j = arg;
     int64_t k = j->classes;
+    const float *w = weights_of(j->r, 3);
     float scale = *(const float *)j->r->in[0] / (float)j->batch;
     for (int64_t b = task * j->rows; b < j->batch && b < (task + 1) * j->rows; b++) {
         const float *x = (const float *)j->r->in[1] + b * k, *t = (const float *)j->r->in[2] + b * k;
-        float *dx = (float *)j->r->out[0] + b * k, most, total = 0;
-        for (int64_t i = 0; i < k; i++) total += t[i];
-        float share = total / exp_row(x, k, dx, &most);
-        for (int64_t i = 0; i < k; i++) dx[i] = scale * (dx[i] * share - t[i]);
+        float *dx = (float *)j->r->out[0] + b * k, most, sum = exp_row(x, k, dx, &most);
+        if (w) row_grad(dx, t, w, k, scale, sum);
+        else row_grad(dx, t, NULL, k, scale, sum);
     }
 }
 
