@@ -73,7 +73,7 @@ static vt_status bench_options(vt_options *options, settings *s, vt_bench_option
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
     b->batch_size = r->batch_size;
     b->train = vt_recipe_train_options(r, r->batch_size / micro * r->grad_accum_steps);
-    return VT_OK;
+    return vt_loss_open(&b->train.loss, &r->loss, &b->model, NULL, NULL);
 }
 
 static vt_status bench_step(vt_options *options, settings *s, output *out)
@@ -82,6 +82,7 @@ static vt_status bench_step(vt_options *options, settings *s, output *out)
     vt_bench_step result;
     vt_status st = bench_options(options, s, &b);
     if (st == VT_OK) st = vt_bench_step_run(&result, &b);
+    vt_loss_close(&b.train.loss);
     if (st) return st;
     vt_bench_step_table(&out->table, &result, &b);
     vt_bench_step_json(&out->json, &result, &b);
@@ -98,6 +99,7 @@ static vt_status bench_kernels(vt_options *options, settings *s, output *out)
     vt_status st = bench_options(options, s, &b);
     if (st == VT_OK && !s->train.model.depth && b.model.depth > 2) b.model.depth = 2;
     if (st == VT_OK) st = vt_bench_kernels_run(&ops, &b, s->steps ? s->steps : RUNS, s->reference);
+    vt_loss_close(&b.train.loss);
     if (st) return st;
     vt_text_printf(&out->table, "ops of a step of %s, depth %d, batch %d\n", b.model.name, b.model.depth,
                    b.train.batch_size);

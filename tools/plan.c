@@ -78,10 +78,12 @@ static vt_status run(vt_options *options, void *given)
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
     vt_fit fit = {.batch_size = r->batch_size, .accumulation = r->grad_accum_steps};
     VT_TRY(settle(options, s, &parts));
+    VT_TRY(vt_run_open_loss(&parts));
     VT_TRY(vt_device_flags_open(&s->train.device, "bf16", &on));
     vt_device_options device_options = vt_model_device(&on);
     VT_TRY(vt_device_open(&device, &device_options));
     fit.options = vt_recipe_train_options(r, r->batch_size / micro * r->grad_accum_steps);
+    fit.options.loss = parts.loss;
     if (s->fit) {
         VT_TRY(vt_ledger_fit(&fit, (size_t)s->fit, &parts.config, device, &parts.loading));
     } else {

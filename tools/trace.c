@@ -5,6 +5,7 @@
 typedef struct settings {
     vt_model_flags model;
     vt_device_flags device;
+    vt_loss_flags loss;
     const char *weights, *inputs, *output;
     bool train, backward, all;
     int steps;
@@ -30,6 +31,7 @@ static const vt_option table[] = {
      .help = "largest gradient norm; 0: off"},
     {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, FIELD(ema_decay), .min = -1, .max = 1, .fallback = "-1",
      .help = "EMA of the weights; below 0: none"},
+    {.name = "loss-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, loss), .table = vt_loss_flags_table},
     {.name = "model-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, model), .table = vt_model_flags_table},
     {.name = "device-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, device), .table = vt_device_flags_table},
     {0}};
@@ -43,8 +45,9 @@ static vt_status run(vt_options *options, void *given)
         if (!wanted[i].value) return vt_fail(VT_INVALID, "--%s is missing", wanted[i].flag);
     vt_trace t = {.weights = s->weights, .inputs = s->inputs, .output = s->output, .train = s->train,
                   .backward = s->backward, .all = s->all, .steps = s->steps, .lr = s->lr,
-                  .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay};
-    vt_status st = vt_model_flags_apply(&s->model, &t.model);
+                  .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay, .loss = &s->loss};
+    vt_status st = vt_loss_flags_check(&s->loss);
+    if (st == VT_OK) st = vt_model_flags_apply(&s->model, &t.model);
     if (!s->model.num_classes) t.model.classes = 0;
     if (st == VT_OK) st = vt_device_flags_open(&s->device, "fp32", &t.device);
     return st ? st : vt_trace_run(&t);

@@ -53,7 +53,7 @@ vt_status vt_store_add(vt_store *store, const vt_entry *entry, int *index)
     }
     for (int i = 0; i < e->ndim && !given; i++) e->file_axis[i] = i;
     e->offset = store->elements;
-    int64_t unit = VT_ALIGN / 4; /* a line of the narrowest dtype a store is mirrored in */
+    int64_t unit = VT_ALIGN / 2; /* a line of the narrowest dtype that a store of the same entries may have */
     store->elements += (e->count + unit - 1) / unit * unit;
     *index = store->count++;
     return VT_OK;

@@ -71,6 +71,23 @@ static vt_status read_progress(vt_checkpoint *c)
     return st;
 }
 
+static vt_status read_class_weights(vt_checkpoint *c)
+{
+    const vt_json *list = NULL;
+    if (!vt_safetensors_metadata(&c->file, "vitc.class_weights")) return VT_OK;
+    vt_status st = parse(c, "vitc.class_weights", VT_JSON_ARRAY, &list);
+    if (st) return st;
+    float *weights = vt_arena_alloc(&c->arena, (size_t)c->model.classes * sizeof *weights), *at = weights;
+    if (!weights) return vt_fail_memory("checkpoint");
+    if (list->count != c->model.classes) return bad(c, "vitc.class_weights");
+    for (const vt_json *v = list->first; v; v = v->next) {
+        if (v->kind != VT_JSON_NUMBER) return bad(c, "vitc.class_weights");
+        *at++ = (float)v->number;
+    }
+    c->class_weights = weights;
+    return VT_OK;
+}
+
 static vt_status read_ours(vt_checkpoint *c)
 {
     const vt_json *model = NULL, *classes = NULL;
@@ -81,6 +98,7 @@ static vt_status read_ours(vt_checkpoint *c)
     if (st == VT_OK) st = read_strings(c, "vitc.classes", classes, &c->classes, &n);
     if (st == VT_OK) st = read_data(c);
     if (st == VT_OK) st = read_progress(c);
+    if (st == VT_OK) st = read_class_weights(c);
     if (st) return st;
     c->class_count = (int)n;
     c->recipe = vt_safetensors_metadata(&c->file, "vitc.recipe");
@@ -147,15 +165,18 @@ void vt_checkpoint_close(vt_checkpoint *c)
 
 static const char *const state_prefixes[] = {"ema.", "opt.", NULL};
 
-vt_status vt_checkpoint_load_model(const vt_checkpoint *c, vt_model **model, const vt_model_options *device, bool ema)
+vt_status vt_checkpoint_load_weights(const vt_checkpoint *c, const vt_store *params, vt_device *device, bool ema)
 {
-    *model = NULL;
     if (ema && !vt_safetensors_find(&c->file, "ema.head.weight") && strcmp(c->weights, "ema") != 0)
         return vt_fail(VT_INVALID, "%s holds no EMA: leave --ema away", c->file.path);
     bool stored = ema && strcmp(c->weights, "train") == 0;
+    return vt_weights_load(params, device, &c->file, stored ? "ema" : "", state_prefixes);
+}
+
+vt_status vt_checkpoint_load_model(const vt_checkpoint *c, vt_model **model, const vt_model_options *device, bool ema)
+{
     vt_status st = vt_model_create(model, &c->model, device);
-    if (st == VT_OK)
-        st = vt_weights_load(&(*model)->params, (*model)->device, &c->file, stored ? "ema" : "", state_prefixes);
+    if (st == VT_OK) st = vt_checkpoint_load_weights(c, &(*model)->params, (*model)->device, ema);
     if (st) {
         vt_model_destroy(*model);
         *model = NULL;

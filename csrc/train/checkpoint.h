@@ -7,7 +7,7 @@
  * Metadata (strings): vitc.format "1", vitc.model (models/config.h), vitc.recipe (the settings, as JSON), vitc.classes
  * (JSON list), vitc.data (JSON: preprocessing and the images held out), vitc.weights ("raw", "ema" or "train"),
  * vitc.progress (JSON: the position from which a run goes on, and what of its epoch is already summed up); where the
- * device has any, vitc.gemm_algorithms (vt_backend.choices). */
+ * device has any, vitc.gemm_algorithms (vt_backend.choices); where the loss has any, vitc.class_weights (JSON list). */
 #ifndef VT_TRAIN_CHECKPOINT_H
 #define VT_TRAIN_CHECKPOINT_H
 
@@ -47,6 +47,7 @@ typedef struct vt_checkpoint {
     const char *weights;             /* "train", "raw" or "ema" */
     vt_progress progress;
     const char *gemm_algorithms;     /* NULL: none */
+    const float *class_weights;      /* [model.classes]; NULL: none */
 } vt_checkpoint;
 
 /* VT_INVALID for a file that is damaged or no ViT. `flags` give the shape of a bare file where --model is among them
@@ -56,6 +57,8 @@ void vt_checkpoint_close(vt_checkpoint *c);
 
 /* A model with the checkpoint's weights; `ema`: its average's. */
 vt_status vt_checkpoint_load_model(const vt_checkpoint *c, vt_model **model, const vt_model_options *device, bool ema);
+/* The same into the bound parameters of a model of this configuration. */
+vt_status vt_checkpoint_load_weights(const vt_checkpoint *c, const vt_store *params, vt_device *device, bool ema);
 /* Everything of a training checkpoint, into a trainer of the same model. */
 vt_status vt_checkpoint_load_trainer(const vt_checkpoint *c, vt_trainer *trainer);
 
@@ -65,6 +68,7 @@ typedef struct vt_checkpoint_state {
     const vt_dataset *train, *val;   /* class names; the images held out */
     vt_preprocessing preprocessing;
     const char *recipe;
+    const float *class_weights;      /* [classes], or NULL */
     vt_progress progress;
 } vt_checkpoint_state;
 vt_status vt_checkpoint_save(const vt_checkpoint_state *state, const char *path);

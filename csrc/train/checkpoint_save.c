@@ -3,7 +3,7 @@
 #include "models/weights.h"
 #include "train/checkpoint.h"
 
-enum { METADATA = 8 };
+enum { METADATA = 9 };
 
 /* One file under construction. */
 typedef struct file {
@@ -111,6 +111,17 @@ static vt_status add_choices(file *f)
     return st;
 }
 
+static vt_status add_class_weights(file *f)
+{
+    vt_text t = {0};
+    const vt_checkpoint_state *s = f->state;
+    if (!s->class_weights) return VT_OK;
+    vt_json_open(&t, '[');
+    for (int i = 0; i < s->trainer->model->config.classes; i++) vt_json_exact(&t, (double)s->class_weights[i]);
+    vt_json_close(&t, ']');
+    return add_metadata(f, "vitc.class_weights", &t);
+}
+
 static vt_status add_all_metadata(file *f, const char *weights)
 {
     const vt_checkpoint_state *s = f->state;
@@ -121,6 +132,7 @@ static vt_status add_all_metadata(file *f, const char *weights)
     if (st == VT_OK) st = add_data(f);
     if (st == VT_OK) st = add_string(f, "vitc.weights", weights);
     if (st == VT_OK) st = add_progress(f);
+    if (st == VT_OK) st = add_class_weights(f);
     return st;
 }
 

@@ -5,11 +5,12 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "models/eval.h"
+#include "train/teacher.h"
 
 const char *const vt_ledger_class_name[VT_BYTES_CLASSES] = {
     [VT_BYTES_PARAMETERS] = "parameters", [VT_BYTES_OPTIMIZER] = "optimizer", [VT_BYTES_EMA] = "ema",
-    [VT_BYTES_STATE] = "state", [VT_BYTES_ACTIVATIONS] = "activations", [VT_BYTES_GRADIENTS] = "gradients",
-    [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch", [VT_BYTES_INPUTS] = "inputs",
+    [VT_BYTES_STATE] = "state", [VT_BYTES_TEACHER] = "teacher", [VT_BYTES_ACTIVATIONS] = "activations",
+    [VT_BYTES_GRADIENTS] = "gradients", [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch", [VT_BYTES_INPUTS] = "inputs",
     [VT_BYTES_EVALUATION] = "evaluation", [VT_BYTES_LOADER] = "loader"};
 
 /* --- FLOPs --- */
@@ -228,7 +229,7 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
                      .memory = device->memory_bytes};
     vt_store_init(&params, "param", VT_F32);
     VT_TRY(vt_model_declare(&params, model));
-    VT_TRY(vt_stores_create(&stores, &params));
+    VT_TRY(vt_stores_create(&stores, &params, o->loss.class_weights ? model->classes : 0));
     VT_TRY(vt_trainer_config(&config, model, &planned));
     config.precision = device->precision;
     VT_TRY(vt_step_build(&step, &config, &stores, 0));
@@ -246,6 +247,7 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     l->bytes[VT_BYTES_OPTIMIZER] = vt_store_bytes(&stores.exp_avg) + vt_store_bytes(&stores.exp_avg_sq);
     l->bytes[VT_BYTES_EMA] = o->ema ? vt_store_bytes(&stores.ema) : 0;
     l->bytes[VT_BYTES_STATE] = vt_store_bytes(&stores.state);
+    l->bytes[VT_BYTES_TEACHER] = o->loss.teacher ? vt_teacher_bytes(o->loss.teacher, device->precision) : 0;
     l->bytes[VT_BYTES_INPUTS] = input_bytes(&step, planned.micro_batches, o->micro_batches, device);
     count_loader(l, loading, device);
     for (int i = 0; i < VT_BYTES_CLASSES; i++) l->peak += l->bytes[i];
@@ -297,6 +299,7 @@ void vt_ledger_table(vt_text *t, const vt_ledger *l)
                                                        [VT_BYTES_OPTIMIZER] = "AdamW's two moments",
                                                        [VT_BYTES_EMA] = "average of the weights",
                                                        [VT_BYTES_STATE] = "",
+                                                       [VT_BYTES_TEACHER] = "its weights",
                                                        [VT_BYTES_ACTIVATIONS] = "workspace",
                                                        [VT_BYTES_GRADIENTS] = "workspace",
                                                        [VT_BYTES_GAPS] = "workspace: alignment, holes",

@@ -12,7 +12,8 @@ typedef enum vt_ledger_class {
     VT_BYTES_PARAMETERS,
     VT_BYTES_OPTIMIZER,   /* AdamW's two moments */
     VT_BYTES_EMA,
-    VT_BYTES_STATE,       /* the flag of rule 5 */
+    VT_BYTES_STATE,       /* the flag of rule 5, class weights */
+    VT_BYTES_TEACHER,     /* its weights; what it computes is among the activations */
     VT_BYTES_ACTIVATIONS, /* workspace: made by the forward pass, or by recomputation */
     VT_BYTES_GRADIENTS,   /* workspace: made by the backward pass */
     VT_BYTES_GAPS,        /* workspace: alignment, and holes between buffers */

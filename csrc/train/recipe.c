@@ -68,8 +68,7 @@ static const vt_option recipe_table[] = {
      .group = "Augmentation", .help = "repeated augmentation: draws of a sample in an epoch; 1: off"},
     {.name = "smoothing", .kind = VT_OPT_FLOAT, RECIPE(smoothing), .min = 0, .max = 0.999, .fallback = "0.1",
      .group = "Loss", .help = "label smoothing"},
-    {.name = "bce-loss", .kind = VT_OPT_FLAG, RECIPE(bce_loss), .group = "Loss",
-     .help = "binary cross-entropy, as DeiT III"},
+    {.name = "loss", .kind = VT_OPT_TABLE, RECIPE(loss), .table = vt_loss_flags_table},
     {.name = "recompute", .kind = VT_OPT_FLAG, RECIPE(recompute), .group = "Batches",
      .help = "less memory: compute activations again in the backward pass"},
     {.name = "seed", .kind = VT_OPT_INT, RECIPE(seed), .min = 0, .max = 9e15, .fallback = "0", .group = "Run",
@@ -88,8 +87,6 @@ static const vt_option recipe_table[] = {
      .help = "not in this version"},
     {.name = "cutmix", .kind = VT_OPT_STRING, RECIPE(cutmix), .fallback = "0", .group = "Augmentation",
      .help = "not in this version"},
-    {.name = "distillation-type", .kind = VT_OPT_STRING, RECIPE(distillation), .fallback = "none", .group = "Loss",
-     .help = "a teacher: not in this version"},
     {0}};
 
 #define RUN(member) VT_FIELD(vt_run_flags, member), .group = "Run"
@@ -119,8 +116,7 @@ const vt_option vt_settings_table[] = {
 vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
 {
     const struct { const char *flag, *value; } absent[] = {
-        {"reprob", s->recipe.reprob}, {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix},
-        {"distillation-type", s->recipe.distillation}};
+        {"reprob", s->recipe.reprob}, {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix}};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         const char *v = absent[i].value;
         double number = 1;
@@ -130,6 +126,7 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
     const vt_recipe *r = &s->recipe;
     vt_augment augment = {0};
     vt_status st = vt_recipe_augment(r, &augment);
+    if (st == VT_OK) st = vt_loss_flags_check(&r->loss);
     if (st) return st;
     if (r->three_augment && vt_options_given(o, "aa") && r->aa && strcmp(r->aa, "3a") != 0)
         return vt_fail(VT_INVALID, "--aa %s: --ThreeAugment takes its place; leave one of them away", r->aa);
@@ -198,7 +195,7 @@ vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)
     return (vt_train_options){.batch_size = micro, .micro_batches = micros, .lanes = r->lanes,
                               .weight_decay = r->weight_decay, .beta1 = r->opt_betas[0],
                               .beta2 = r->opt_betas[1], .eps = r->opt_eps,
-                              .clip_grad = (float)r->clip_grad, .smoothing = (float)r->smoothing, .bce = r->bce_loss,
+                              .clip_grad = (float)r->clip_grad, .smoothing = (float)r->smoothing,
                               .ema = r->model_ema, .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
                               .seed = (uint64_t)r->seed};
 }

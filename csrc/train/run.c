@@ -27,7 +27,8 @@ static vt_checkpoint_state state_of(const loop *l)
     return (vt_checkpoint_state){.trainer = r->trainer, .train = r->train, .val = r->val,
                                  .preprocessing = {s->images.crop_pct, s->images.interpolation, s->data.val_split,
                                                    s->recipe.seed},
-                                 .recipe = vt_text_str(&r->recipe), .progress = r->progress};
+                                 .recipe = vt_text_str(&r->recipe), .class_weights = r->loss.class_weights,
+                                 .progress = r->progress};
 }
 
 static vt_status save_last(loop *l)
@@ -223,6 +224,7 @@ static vt_status open_loop(loop *l)
     if (!run->output_dir) return vt_fail(VT_INVALID, "--output_dir is missing: the folder for logs and checkpoints");
     VT_TRY(vt_run_resume(r));
     VT_TRY(vt_run_open_data(r));
+    VT_TRY(vt_run_open_loss(r));
     VT_TRY(vt_logs_prepare(run->output_dir, run->resume != NULL, run->overwrite));
     VT_TRY(vt_run_open_model(r));
     if (run->resume) { /* also where a run ended before its first checkpoint, and begins afresh */

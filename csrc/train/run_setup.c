@@ -12,7 +12,7 @@
 
 /* These may differ from the recorded ones on resume: they do not change results, or are meant to be changed. */
 static const char free_on_resume[] = "epochs,max-steps,device,cpu,threads,num-workers,data-path,output-dir,resume,overwrite,"
-                                     "save-steps,checkpoint-hist,config,finetune";
+                                     "save-steps,checkpoint-hist,config,finetune,teacher-path";
 
 static void say(const vt_run_parts *r, const char *text)
 {
@@ -172,6 +172,20 @@ vt_status vt_run_open_data(vt_run_parts *r)
     return vt_text_status(&r->recipe);
 }
 
+vt_status vt_run_open_loss(vt_run_parts *r)
+{
+    vt_status st = vt_loss_open(&r->loss, &r->settings->recipe.loss, &r->config, r->train, r->resumed.class_weights);
+    const float *w = r->loss.class_weights;
+    if (st || !w || !r->console.out) return st;
+    float least = w[0], most = w[0];
+    for (int k = 1; k < r->config.classes; k++) {
+        least = fminf(least, w[k]);
+        most = fmaxf(most, w[k]);
+    }
+    fprintf(r->console.out, "class weights: %.4g to %.4g\n", (double)least, (double)most);
+    return VT_OK;
+}
+
 static vt_status finetune(vt_run_parts *r)
 {
     vt_safetensors f;
@@ -205,6 +219,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     vt_model_options device = {0};
     const vt_recipe *c = &r->settings->recipe;
     vt_train_options o = vt_recipe_train_options(c, r->loading.sampler.micros);
+    o.loss = r->loss;
     int batch = o.batch_size < VT_EVAL_BATCH ? o.batch_size : VT_EVAL_BATCH;
     VT_TRY(vt_device_flags_open(&r->settings->device, "bf16", &device));
     device.seed = (uint64_t)c->seed;
@@ -236,6 +251,7 @@ void vt_run_close(vt_run_parts *r)
     vt_eval_close(&r->ema);
     vt_trainer_destroy(r->trainer);
     vt_model_destroy(r->model);
+    vt_loss_close(&r->loss);
     vt_dataset_close(r->train);
     vt_dataset_close(r->val);
     vt_text_free(&r->recipe);

@@ -19,6 +19,7 @@ typedef struct vt_run_parts {
     vt_loader_options loading;
     vt_transform evaluation;
     vt_schedule schedule;
+    vt_loss_options loss;
     int64_t steps_per_epoch;
     vt_text recipe;              /* the settings as JSON */
     vt_checkpoint resumed;       /* file.path NULL: a fresh run */
@@ -27,6 +28,8 @@ typedef struct vt_run_parts {
 
 /* Opens data and settles classes, preset, loader and schedule, without model or trainer: enough to know every batch. */
 vt_status vt_run_open_data(vt_run_parts *r);
+/* Class weights and the teacher; data may be missing. */
+vt_status vt_run_open_loss(vt_run_parts *r);
 /* The model, trainer and evaluation graphs; initial, fine-tuned or resumed weights. */
 vt_status vt_run_open_model(vt_run_parts *r);
 void vt_run_close(vt_run_parts *r);

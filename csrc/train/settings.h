@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "data/transform.h"
 #include "graph/backend.h"
+#include "train/loss_flags.h"
 #include "vitc/model.h"
 #include "vitc/train.h"
 
@@ -83,12 +84,13 @@ typedef struct vt_recipe {
     vt_filter train_interpolation;
     int repeats;                                  /* of repeated augmentation; 1: off */
     double smoothing;
-    bool bce_loss, recompute;
+    vt_loss_flags loss;
+    bool recompute;
     int64_t seed;
     const char *aa;                               /* vt_augment_parse */
     double color_jitter;
     bool three_augment;                           /* instead of aa */
-    const char *reprob, *mixup, *cutmix, *distillation; /* off: other values are refused */
+    const char *reprob, *mixup, *cutmix;          /* off: other values are refused */
 } vt_recipe;
 
 typedef struct vt_run_flags {
@@ -115,7 +117,7 @@ vt_status vt_recipe_check(const vt_options *options, const vt_settings *settings
  * gets a line that says what it set. */
 vt_status vt_recipe_preset(vt_options *options, vt_settings *settings, uint32_t images, int64_t steps_per_epoch,
                            int image_side, vt_text *report);
-vt_train_options vt_recipe_train_options(const vt_recipe *recipe, int micros);
+vt_train_options vt_recipe_train_options(const vt_recipe *recipe, int micros); /* but its loss: vt_loss_open */
 /* --aa, --ThreeAugment and --color-jitter. */
 vt_status vt_recipe_augment(const vt_recipe *recipe, vt_augment *augment);
 

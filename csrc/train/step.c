@@ -1,13 +1,19 @@
 #include "train/step.h"
 
 #include "base/alloc.h"
+#include "train/loss.h"
+#include "train/teacher.h"
 
-vt_status vt_stores_create(vt_stores *s, vt_store *params)
+enum { STATE_FLAG, STATE_WEIGHTS };
+
+vt_status vt_stores_create(vt_stores *s, vt_store *params, int weighted)
 {
     *s = (vt_stores){.params = params};
     vt_store_init(&s->state, "state", params->dtype);
-    int flag;
-    vt_status st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &flag);
+    int at;
+    vt_status st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &at);
+    if (st == VT_OK && weighted)
+        st = vt_store_add(&s->state, &(vt_entry){.name = "class_weights", .ndim = 1, .shape = {weighted}}, &at);
     vt_store_like(&s->exp_avg, "opt.exp_avg", params);
     vt_store_like(&s->exp_avg_sq, "opt.exp_avg_sq", params);
     vt_store_like(&s->ema, "ema", params);
@@ -31,6 +37,13 @@ vt_status vt_stores_bind(vt_stores *s, vt_device *device, bool ema)
     if (st == VT_OK) st = vt_store_bind(&s->exp_avg_sq, device);
     if (st == VT_OK && ema) st = vt_store_bind(&s->ema, device);
     return st;
+}
+
+void vt_stores_weigh(const vt_stores *s, vt_device *device, const float *class_weights)
+{
+    if (!class_weights) return;
+    const vt_entry *e = &s->state.entries[STATE_WEIGHTS];
+    device->backend->write(device, (float *)s->state.data + e->offset, class_weights, (size_t)e->count * sizeof(float));
 }
 
 int vt_step_lanes(int micro_count, int most)
@@ -57,20 +70,6 @@ static vt_tensor *batch_input(build *b, const char *name, const char *suffix, vt
     return vt_graph_input(b->g, vt_graph_name(b->g, "%s%s", name, suffix), dtype, ndim, shape);
 }
 
-static vt_tensor *base_loss(build *b, const char *name, vt_tensor *logits, vt_tensor *targets)
-{
-    return b->c->bce ? vt_bce(b->g, name, logits, targets, NULL, -1)
-                     : vt_cross_entropy(b->g, name, logits, targets, NULL);
-}
-
-static vt_tensor *loss_of(build *b, vt_heads heads, vt_tensor *targets)
-{
-    vt_tensor *cls = base_loss(b, "loss", heads.logits, targets);
-    if (!heads.logits_dist) return cls;
-    vt_tensor *dist = base_loss(b, "loss_dist", heads.logits_dist, targets);
-    return vt_add_scaled(b->g, "loss_mean", 0.5, cls, 0.5, dist, NULL);
-}
-
 static vt_tensor *forward(build *b, int micro)
 {
     const vt_model_config *m = &b->c->model;
@@ -82,12 +81,14 @@ static vt_tensor *forward(build *b, int micro)
     in->images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
     in->slots = batch_input(b, "slots", suffix, VT_I32, 1, one);
     nn.random = (vt_random){b->step_number, in->slots, b->c->seed};
+    if (b->c->loss.teacher) b->step->teacher = vt_teacher_build(b->c->loss.teacher, b->g, in->images);
     b->step->heads = vt_model_build(&nn, m, in->images);
     bool soft = b->c->targets == VT_TARGETS_SOFT;
     in->targets = soft ? batch_input(b, "targets", suffix, b->g->real, 2, target)
                        : batch_input(b, "labels", suffix, VT_I32, 1, one);
     vt_tensor *targets = soft ? in->targets : vt_smooth(b->g, "targets", in->targets, m->classes, b->c->smoothing);
-    return loss_of(b, b->step->heads, targets);
+    vt_tensor *weights = b->c->loss.class_weights ? vt_graph_stored(b->g, &b->stores->state, STATE_WEIGHTS, false) : NULL;
+    return vt_loss_build(b->g, &b->c->loss, b->step->heads, targets, weights, b->step->teacher);
 }
 
 /* Every parameter takes part in gradients, whether dropout is on or not. */
@@ -180,7 +181,7 @@ static void finish(build *b, vt_tensor **sum)
     for (int i = 0; i < n; i++)
         if (sum[i]) present[used++] = sum[i];
     b->step->norm = vt_grad_norm(b->g, "grad_norm", present, used);
-    b->step->flag = vt_graph_stored(b->g, &b->stores->state, 0, false);
+    b->step->flag = vt_graph_stored(b->g, &b->stores->state, STATE_FLAG, false);
     vt_guard(b->g, "guard", b->step->flag, (vt_tensor *[]){b->step->loss, b->step->norm}, 2);
     if (b->c->update && !b->g->status) optimizer(b);
 }
@@ -195,6 +196,7 @@ static void mark_kept(vt_step *s, int n, unsigned keep)
     if (!(keep & VT_KEEP_LOGITS)) return;
     s->heads.logits->keep = true;
     if (s->heads.logits_dist) s->heads.logits_dist->keep = true;
+    if (s->teacher) s->teacher->keep = true;
 }
 
 vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep)

@@ -7,6 +7,7 @@
 
 #include "graph/exec.h"
 #include "models/models.h"
+#include "vitc/train.h"
 
 typedef enum vt_targets {
     VT_TARGETS_LABELS, /* inputs "labels" i32 [B], smoothed in the graph */
@@ -19,7 +20,7 @@ typedef struct vt_step_config {
     vt_dtype image_dtype;                /* VT_U8, or VT_F32: already normalised */
     vt_targets targets;
     float smoothing;
-    bool bce;
+    vt_loss_options loss;
     bool train;                          /* dropout and drop-path */
     bool masks;                          /* drop-path's masks are inputs */
     bool recompute;                      /* activations inside a block are computed again in the backward pass */
@@ -34,7 +35,7 @@ typedef struct vt_step_config {
 typedef struct vt_stores {
     vt_store *params; /* the model's */
     vt_store exp_avg, exp_avg_sq, ema;
-    vt_store state;   /* "flag" [1]: set by a step that was not finite */
+    vt_store state;   /* "flag" [1]: set by a step that was not finite; "class_weights" [K], where there are any */
 } vt_stores;
 
 typedef struct vt_step_inputs { /* of one micro-batch */
@@ -48,10 +49,13 @@ typedef struct vt_step {
     vt_tensor *flag;
     vt_tensor **grads;          /* [params.count]: sum over micro-batches of d(loss mean); NULL where there is none */
     vt_heads heads;             /* of the last micro-batch built */
+    vt_tensor *teacher;         /* likewise, its logits; NULL: none */
 } vt_step;
 
-/* For a declared model; nothing is allocated on a device. */
-vt_status vt_stores_create(vt_stores *stores, vt_store *params);
+/* For a declared model; nothing is allocated on a device. `weighted`: classes that have weights; 0: none. */
+vt_status vt_stores_create(vt_stores *stores, vt_store *params, int weighted);
+/* Puts the weights into the bound state; NULL: there are none. */
+void vt_stores_weigh(const vt_stores *stores, vt_device *device, const float *class_weights);
 void vt_stores_free(vt_stores *stores, vt_device *device); /* device: where they are bound, or NULL; not the parameters */
 vt_status vt_stores_bind(vt_stores *stores, vt_device *device, bool ema); /* not the parameters */
 

@@ -7,6 +7,7 @@
 #include "models/model.h"
 #include "models/weights.h"
 #include "train/step.h"
+#include "train/teacher.h"
 
 /* One traced batch on the host. */
 typedef struct batch {
@@ -24,6 +25,7 @@ typedef struct trace {
     vt_safetensors inputs;
     vt_model *model;
     vt_stores stores;
+    vt_loss_options loss;
     batch batch;
     vt_arena memory;       /* host copies of what is written, and names */
     vt_save_tensor *saved;
@@ -63,7 +65,7 @@ static vt_status find_batch(trace *t)
     const vt_safetensor *y = b->targets ? b->targets : b->labels;
     int ndim = b->targets ? 2 : 1;
     if (!y)
-        return t->o->backward || t->o->steps ? bad_input(t, "targets", "missing, and so is labels: a loss needs one")
+        return t->o->backward || t->o->steps || t->o->loss->distillation ? bad_input(t, "targets", "missing, and so is labels: a loss needs one")
                                              : VT_OK;
     const int64_t *ys = y->shape + (y->ndim - ndim);
     if (y->ndim < ndim || y->ndim > ndim + 1 || ys[0] != b->size ||
@@ -239,7 +241,7 @@ static vt_step_config step_config(const trace *t, bool update)
     return (vt_step_config){.model = t->model->config, .micro_batch = (int)t->batch.size, .micro_count = 1, .lanes = 1,
                             .image_dtype = VT_F32, .targets = t->batch.targets ? VT_TARGETS_SOFT : VT_TARGETS_LABELS,
                             .train = o->train, .masks = true, .update = update, .ema = update && o->ema_decay >= 0,
-                            .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
+                            .loss = t->loss, .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
                             .precision = t->model->device->precision};
 }
 
@@ -295,6 +297,7 @@ static vt_status trace_loss(trace *t)
     VT_TRY(bind_masks(t, step.graph, e, 0));
     VT_TRY(vt_exec_run(e));
     VT_TRY(save_logits(t, e, step.heads));
+    if (step.teacher) VT_TRY(save_tensor(t, e, "logits_teacher", step.teacher));
     VT_TRY(save_tensor(t, e, "loss", step.loss));
     if (t->o->all) VT_TRY(save_marks(t, e, step.graph));
     if (t->o->backward) VT_TRY(save_grads(t, e, &step));
@@ -359,14 +362,18 @@ vt_status vt_trace_run(const vt_trace *o)
     VT_TRY(vt_safetensors_open(&t.inputs, o->inputs));
     VT_TRY(find_batch(&t));
     VT_TRY(take_batch_memory(&t));
-    VT_TRY(vt_stores_create(&t.stores, &t.model->params));
+    VT_TRY(vt_loss_open(&t.loss, o->loss, &t.model->config, NULL, NULL));
+    if (t.loss.teacher) VT_TRY(vt_teacher_load(t.loss.teacher, t.model->device));
+    VT_TRY(vt_stores_create(&t.stores, &t.model->params, t.loss.class_weights ? t.model->config.classes : 0));
     VT_TRY(vt_store_bind(&t.stores.state, t.model->device));
+    vt_stores_weigh(&t.stores, t.model->device, t.loss.class_weights);
     VT_TRY(t.batch.targets || t.batch.labels ? trace_loss(&t) : trace_forward(&t));
     if (o->steps) VT_TRY(trace_steps(&t));
     vt_metadata model = {"model", t.model->config.name};
     st = vt_safetensors_write(o->output, t.saved, t.saved_count, &model, 1);
 fail:
     if (t.model) vt_stores_free(&t.stores, t.model->device);
+    vt_loss_close(&t.loss);
     vt_model_destroy(t.model);
     vt_safetensors_close(&t.inputs);
     vt_arena_free(&t.memory);

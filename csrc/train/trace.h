@@ -2,7 +2,7 @@
 #ifndef VT_TRAIN_TRACE_H
 #define VT_TRAIN_TRACE_H
 
-#include "vitc/model.h"
+#include "train/loss_flags.h"
 
 typedef struct vt_trace {
     vt_model_config model;      /* classes 0: as many as the weights' head has */
@@ -12,6 +12,7 @@ typedef struct vt_trace {
     bool backward, all;         /* gradients; named activations */
     int steps;                  /* optimizer steps; 0: none */
     double lr, weight_decay, clip_grad, ema_decay; /* ema_decay < 0: no EMA */
+    const vt_loss_flags *loss;
 } vt_trace;
 
 /* The tensors of cli.md. VT_INVALID names the tensor that is missing or of another shape. */

@@ -1,11 +1,13 @@
 #include "train/trainer.h"
 
 #include "base/alloc.h"
+#include "train/teacher.h"
 
 vt_train_options vt_train_defaults(void)
 {
     return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .weight_decay = 0.05, .beta1 = 0.9,
-                              .beta2 = 0.999, .eps = 1e-8, .smoothing = 0.1f, .ema_decay = 0.99996f};
+                              .beta2 = 0.999, .eps = 1e-8, .smoothing = 0.1f, .ema_decay = 0.99996f,
+                              .loss = {.bce_threshold = -1, .distill_alpha = 0.5, .distill_tau = 1}};
 }
 
 vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, const vt_train_options *o)
@@ -20,7 +22,7 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
                           .image_dtype = VT_U8,
                           .targets = VT_TARGETS_LABELS,
                           .smoothing = o->smoothing,
-                          .bce = o->bce,
+                          .loss = o->loss,
                           .train = true,
                           .recompute = o->recompute,
                           .update = true,
@@ -28,6 +30,16 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
                           .adamw = {.beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps},
                           .seed = o->seed};
     return VT_OK;
+}
+
+static vt_status load_teacher(vt_trainer *t)
+{
+    vt_teacher *teacher = t->options.loss.teacher;
+    if (!teacher) return VT_OK;
+    vt_status st = vt_teacher_check(teacher, &t->model->config, NULL);
+    if (st == VT_OK) st = vt_teacher_load(teacher, t->model->device);
+    if (st == VT_OK) t->teacher = teacher;
+    return st;
 }
 
 vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *o)
@@ -40,9 +52,11 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     t->options = *o;
     VT_TRY(vt_trainer_config(&t->config, &model->config, o));
     t->config.precision = model->device->precision;
-    VT_TRY(vt_stores_create(&t->stores, &model->params));
+    VT_TRY(load_teacher(t));
+    VT_TRY(vt_stores_create(&t->stores, &model->params, o->loss.class_weights ? model->config.classes : 0));
     VT_TRY(vt_step_build(&t->step, &t->config, &t->stores, 0));
     VT_TRY(vt_stores_bind(&t->stores, model->device, o->ema));
+    vt_stores_weigh(&t->stores, model->device, o->loss.class_weights);
     VT_TRY(vt_exec_create(&t->exec, t->step.graph, &model->workspace));
     VT_TRY(vt_exec_watch(t->exec, (const vt_tensor *[]){t->step.flag, t->step.loss, t->step.norm}, 3));
     t->slots = vt_alloc((size_t)o->batch_size * (size_t)o->micro_batches * sizeof *t->slots);
@@ -66,6 +80,7 @@ void vt_trainer_destroy(vt_trainer *t)
     vt_exec_destroy(t->exec);
     vt_step_free(&t->step);
     vt_stores_free(&t->stores, t->model->device);
+    if (t->teacher) vt_teacher_unload(t->teacher);
     vt_free(t->slots);
     vt_free(t);
 }

@@ -12,6 +12,7 @@ struct vt_trainer {
     vt_step_config config;
     vt_stores stores;
     vt_step step;
+    vt_teacher *teacher;    /* loaded for this trainer; NULL: none */
     vt_exec *exec;
     int32_t number;         /* optimizer steps queued */
     int unread;             /* of them, whose result was not read */

@@ -15,6 +15,23 @@
 extern "C" {
 #endif
 
+/* A teacher for distillation: another model, whose logits on the same images a student learns from. */
+typedef struct vt_teacher vt_teacher;
+
+/* From a checkpoint of vitc, or from another safetensors file with timm's names: then `model` says which model it is,
+ * else it may be NULL. The teacher must outlive its trainer, and serves one trainer at a time. */
+vt_status vt_teacher_open(vt_teacher **teacher, const char *path, const char *model);
+void vt_teacher_close(vt_teacher *teacher); /* NULL is allowed */
+
+typedef struct vt_loss_options {
+    bool bce;                   /* binary cross-entropy in place of cross-entropy */
+    float bce_threshold;        /* of its targets: those above become 1, others 0; below 0: as they are */
+    const float *class_weights; /* [classes], borrowed until the trainer is made; NULL: 1 */
+    vt_teacher *teacher;        /* NULL: none. Loss (1 - alpha) * that of the class head + alpha * the teacher's term */
+    bool distill_hard;          /* the term: cross-entropy with the teacher's choice; else KL divergence at tau */
+    double distill_alpha, distill_tau;
+} vt_loss_options;
+
 typedef struct vt_train_options {
     int batch_size;             /* samples of a micro-batch */
     int micro_batches;          /* of a step, accumulated; the step takes batch_size * micro_batches samples */
@@ -22,7 +39,7 @@ typedef struct vt_train_options {
     double weight_decay, beta1, beta2, eps;
     float clip_grad;            /* largest gradient L2 norm; 0: off */
     float smoothing;            /* of the labels */
-    bool bce;                   /* binary cross-entropy in place of cross-entropy */
+    vt_loss_options loss;
     bool ema;
     float ema_decay;
     bool recompute;             /* less memory: activations inside a block are computed again in the backward pass */
@@ -33,7 +50,8 @@ vt_train_options vt_train_defaults(void); /* DeiT's: AdamW 0.9 0.999 1e-8, decay
 
 typedef struct vt_trainer vt_trainer;
 
-/* The model must outlive the trainer. VT_NO_MEMORY says what the step takes. */
+/* The model must outlive the trainer. VT_NO_MEMORY says what the step takes; VT_INVALID: the teacher is of other images
+ * or classes. */
 vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *options);
 void vt_trainer_destroy(vt_trainer *trainer); /* NULL is allowed */
 

@@ -230,8 +230,10 @@ def forward_with_activations(model, images):
     return outputs, seen
 
 
-def trace(model, images, targets, *, steps, lr, weight_decay, clip_grad=None, ema_decay=None, train=False, masks=None):
-    """What `vitc trace --backward --all --steps N` writes: {name: tensor}. images [N, B, ...] or [B, ...]."""
+def trace(model, images, targets, *, steps, lr, weight_decay, clip_grad=None, ema_decay=None, train=False, masks=None,
+          criterion=None):
+    """What `vitc trace --backward --all --steps N` writes: {name: tensor}. images [N, B, ...] or [B, ...];
+    criterion(outputs, targets, images) in place of loss_of."""
     model.train(train)
     model.set_masks(masks or {})
     batches = [(images[i], targets[i]) if images.ndim == 5 else (images, targets) for i in range(steps)]
@@ -240,7 +242,7 @@ def trace(model, images, targets, *, steps, lr, weight_decay, clip_grad=None, em
     for step, batch in enumerate(batches):
         optimizer.zero_grad()
         outputs, activations = forward_with_activations(model, batch[0])
-        loss = loss_of(outputs, batch[1])
+        loss = criterion(outputs, batch[1], batch[0]) if criterion else loss_of(outputs, batch[1])
         loss.backward()
         losses.append(loss.detach())
         if step == 0:

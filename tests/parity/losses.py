@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""`vitc trace` with class weights, BCE and a teacher against PyTorch in fp64: loss, gradients, parameters after steps.
+
+usage: losses.py --vitc build/vitc [--device cpu|cuda] [--case NAME]...
+exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
+
+The formulas are DeiT's losses.py and torch's own classes; the teacher is a file of timm's names alone.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import trace  # leaves with 77 where there is no PyTorch
+
+import torch
+import torch.nn.functional as F
+
+import reference
+import tensors
+from cases import DEFAULTS, LR, STEPS, WEIGHT_DECAY, vit
+
+MICRO = dict(model="deit_micro", flags={})
+PLAIN = dict(model="vit_tiny_patch16_224", flags=vit(img_size=(28, 28), patch_size=7))  # one head
+TEACHERS = {
+    "deit_micro": {},  # 28 px, two heads
+    "deit_tiny_patch16_224": dict(img_size=(32, 32), num_classes=10),  # one head, other patches than the student's
+}
+
+# What a case may say: bce, threshold, weights; teacher (a name of TEACHERS), kind, alpha, tau.
+CASES = {
+    "weights": dict(MICRO, weights=True),
+    "weights-labels": dict(PLAIN, weights=True, labels=True),
+    "bce": dict(MICRO, bce=True),
+    "bce-threshold": dict(PLAIN, bce=True, threshold=0.1),
+    "bce-weights": dict(MICRO, bce=True, threshold=0.1, weights=True),
+    "soft": dict(MICRO, teacher="deit_micro", kind="soft", alpha=0.3, tau=3.0, clip_grad=1.0),
+    "hard": dict(MICRO, teacher="deit_micro", kind="hard", alpha=0.4, tau=3.0, ema_decay=0.9),
+    "soft-one-head": dict(PLAIN, teacher="deit_micro", kind="soft", alpha=0.7, tau=0.5),
+    "hard-one-head": dict(PLAIN, teacher="deit_micro", kind="hard", alpha=0.9, tau=1.0, labels=True),
+    "teacher-alone": dict(MICRO, teacher="deit_micro", kind="hard", alpha=1.0, tau=1.0),
+    "other-teacher": dict(model="deit_tiny_distilled_patch16_224", flags=vit(), teacher="deit_tiny_patch16_224",
+                          kind="soft", alpha=0.5, tau=2.0),
+    "all": dict(MICRO, bce=True, threshold=0.1, weights=True, teacher="deit_micro", kind="soft", alpha=0.5, tau=2.0,
+                train=True, flags=dict(drop_path=0.1), batch=4),
+}
+
+
+def make_teacher(name):
+    teacher = reference.VisionTransformer(reference.config(name, **TEACHERS[name]))
+    reference.randomise(teacher, torch.Generator().manual_seed(2))
+    return teacher
+
+
+def make_weights(classes):
+    return 0.1 + 2 * torch.rand(classes, generator=torch.Generator().manual_seed(3))
+
+
+class Criterion:
+    """The loss of a case, by DeiT's formulas; keeps the teacher's logits of its first call."""
+
+    def __init__(self, case, classes):
+        self.case = case
+        self.weights = make_weights(classes).double() if case.get("weights") else None
+        self.teacher = make_teacher(case["teacher"]).double().eval() if "teacher" in case else None
+        self.seen = None
+
+    def base(self, logits, targets):
+        if not self.case.get("bce"):
+            return torch.nn.CrossEntropyLoss(weight=self.weights)(logits, targets)
+        if "threshold" in self.case:
+            targets = targets.gt(self.case["threshold"]).to(targets.dtype)
+        return torch.nn.BCEWithLogitsLoss(weight=self.weights)(logits, targets)
+
+    def __call__(self, outputs, targets, images):
+        if self.teacher is None:
+            return sum(self.base(out, targets) for out in outputs) / len(outputs)
+        student, alpha, tau = outputs[-1], self.case["alpha"], self.case["tau"]
+        with torch.no_grad():
+            heads = self.teacher(images)
+            taught = sum(heads) / len(heads)
+        self.seen = taught if self.seen is None else self.seen
+        if self.case["kind"] == "soft":
+            term = F.kl_div(F.log_softmax(student / tau, dim=1), F.log_softmax(taught / tau, dim=1), reduction="sum",
+                            log_target=True) * (tau * tau) / student.numel()
+        else:
+            term = F.cross_entropy(student, taught.argmax(dim=1))
+        return self.base(outputs[0], targets) * (1 - alpha) + term * alpha
+
+
+def expect(case, config, weights, inputs):
+    model = reference.VisionTransformer(config).double()
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    given = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
+    targets = given["targets"] if "targets" in given else F.one_hot(given["labels"], config.num_classes)
+    masks = {name[len("mask."):]: mask for name, mask in given.items() if name.startswith("mask.")}
+    criterion = Criterion(case, config.num_classes)
+    traced = reference.trace(model, given["images"].double(), targets.double(), steps=STEPS, lr=LR,
+                             weight_decay=WEIGHT_DECAY, clip_grad=case["clip_grad"], ema_decay=case["ema_decay"],
+                             train=case["train"], masks=masks, criterion=criterion)
+    want = {name: value.numpy() for name, value in traced.items()
+            if name.startswith(("logits", "loss", "grad.", "param.", "ema."))}
+    if criterion.seen is not None:
+        want["logits_teacher"] = criterion.seen.numpy()
+    return want
+
+
+def flags(case, config, folder):
+    words = ["--bce-loss"] if case.get("bce") else []
+    if "threshold" in case:
+        words += ["--bce-target-thresh", case["threshold"]]
+    if case.get("weights"):
+        path = os.path.join(folder, "weights.txt")
+        with open(path, "w") as file:
+            file.write("\n".join("%.9g" % w for w in make_weights(config.num_classes)) + "\n")
+        words += ["--class-weights", path]
+    if "teacher" in case:
+        path = os.path.join(folder, "teacher.safetensors")
+        named = make_teacher(case["teacher"]).named_parameters()
+        tensors.write(path, {name: p.detach().numpy() for name, p in named})
+        words += ["--distillation-type", case["kind"], "--distillation-alpha", case["alpha"], "--distillation-tau",
+                  case["tau"], "--teacher-model", case["teacher"], "--teacher-path", path]
+    return [str(word) for word in words]
+
+
+def run_vitc(vitc, device, case, config, weights, inputs):
+    with tempfile.TemporaryDirectory(prefix="vitc-losses-") as folder:
+        tensors.write(os.path.join(folder, "weights.safetensors"), weights)
+        tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
+        words = trace.command(vitc, device, case, config, folder) + flags(case, config, folder)
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
+        return tensors.read(os.path.join(folder, "output.safetensors"))
+
+
+def silent(case):
+    """Gradients that are zero: AdamW's first steps make of their rounding what it likes. Heads that alpha leaves out."""
+    return ("head.weight", "head.bias") if case.get("alpha") == 1.0 else ()
+
+
+def check(name, vitc, device):
+    start = time.monotonic()
+    case = dict(DEFAULTS, **CASES[name])
+    config = reference.config(case["model"], **case["flags"])
+    weights, inputs = trace.make_inputs(case, config)
+    try:
+        got = run_vitc(vitc, device, case, config, weights, inputs)
+        want = expect(case, config, weights, inputs)
+        for tensor in silent(case):
+            assert not got["grad." + tensor].any(), f"grad.{tensor} is not zero"
+        errors, wrong = trace.compare(got, want)
+    except (RuntimeError, OSError, ValueError, KeyError, AssertionError) as problem:
+        errors, wrong = {}, [str(problem)]
+    worst = max(errors, key=errors.get) if errors else "-"
+    print(f"{name:16} {len(errors):4} tensors  {worst:40} {errors.get(worst, float('nan')):8.1e}  "
+          f"{time.monotonic() - start:5.1f} s  {'FAILED' if wrong else 'ok'}", flush=True)
+    for text in wrong[:10]:
+        print("    " + text)
+    return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitc", required=True)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
+    args = parser.parse_args()
+    print(f"PyTorch {torch.__version__} in fp64, {STEPS} steps; relative L2 error must stay under {trace.TOLERANCE}")
+    failed = [name for name in args.case or CASES if not check(name, os.path.abspath(args.vitc), args.device)]
+    print(f"{len(failed)} of {len(args.case or CASES)} cases failed" + (": " + " ".join(failed) if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
