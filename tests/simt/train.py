@@ -92,6 +92,18 @@ with tempfile.TemporaryDirectory() as work:
         off = max(abs(a - b) for a, b in zip(losses(f"{work}/cpu"), losses(out)))
         check(off < near, f"{' '.join(precision)}: training losses within {off:.2g}")
 
+    taught = ["--teacher-path", f"{work}/cpu/last.safetensors", "--distillation-type", "soft", "--distillation-tau", "0.25",
+              "--distillation-alpha", "1", "--class-weights", "auto", "--seed", "1"]
+    done = run(CPU, f"{work}/taught", *taught, device="cpu")
+    check(done.returncode == 0, "the CPU trains with a teacher" + done.stderr)
+    expected = read(f"{work}/taught/last.safetensors")
+    for precision, near in ("fp32", 1e-5), ("bf16", 3e-3):
+        done = run(CUDA, f"{work}/taught-{precision}", *taught, "--precision", precision)
+        check(done.returncode == 0, f"{precision}, with a teacher" + done.stderr)
+        far = distance(expected, read(f"{work}/taught-{precision}/last.safetensors"))
+        off = max(abs(a - b) for a, b in zip(losses(f"{work}/taught"), losses(f"{work}/taught-{precision}")))
+        check(far < near and off < near, f"{precision}, with a teacher: checkpoint within {far:.2g}, losses within {off:.2g}")
+
     half = run(CUDA, f"{work}/half", "--max-steps", "3", "--save-steps", "1")
     check(half.returncode == 0, "three steps" + half.stderr)
     rest = run(CUDA, f"{work}/half", "--resume", "auto", "--max-steps", "0")
