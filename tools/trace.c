@@ -45,7 +45,8 @@ static vt_status run(vt_options *options, void *given)
         if (!wanted[i].value) return vt_fail(VT_INVALID, "--%s is missing", wanted[i].flag);
     vt_trace t = {.weights = s->weights, .inputs = s->inputs, .output = s->output, .train = s->train,
                   .backward = s->backward, .all = s->all, .steps = s->steps, .lr = s->lr,
-                  .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay, .loss = &s->loss};
+                  .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay,
+                  .loss = &s->loss};
     vt_status st = vt_loss_flags_check(&s->loss);
     if (st == VT_OK) st = vt_model_flags_apply(&s->model, &t.model);
     if (!s->model.num_classes) t.model.classes = 0;

@@ -10,8 +10,8 @@
 const char *const vt_ledger_class_name[VT_BYTES_CLASSES] = {
     [VT_BYTES_PARAMETERS] = "parameters", [VT_BYTES_OPTIMIZER] = "optimizer", [VT_BYTES_EMA] = "ema",
     [VT_BYTES_STATE] = "state", [VT_BYTES_TEACHER] = "teacher", [VT_BYTES_ACTIVATIONS] = "activations",
-    [VT_BYTES_GRADIENTS] = "gradients", [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch", [VT_BYTES_INPUTS] = "inputs",
-    [VT_BYTES_EVALUATION] = "evaluation", [VT_BYTES_LOADER] = "loader"};
+    [VT_BYTES_GRADIENTS] = "gradients", [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch",
+    [VT_BYTES_INPUTS] = "inputs", [VT_BYTES_EVALUATION] = "evaluation", [VT_BYTES_LOADER] = "loader"};
 
 /* --- FLOPs --- */
 

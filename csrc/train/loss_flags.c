@@ -13,7 +13,8 @@ const vt_option vt_loss_flags_table[] = {
     {.name = "bce-target-thresh", .kind = VT_OPT_FLOAT, LOSS(bce_target_thresh), .min = -1, .max = 1, .fallback = "-1",
      .help = "with --bce-loss: targets above it become 1, others 0; below 0: targets as they are"},
     {.name = "class-weights", .kind = VT_OPT_STRING, LOSS(class_weights), .argument = "auto|FILE",
-     .help = "of each class in the loss: auto, images / (classes * images of the class), or a file with a number a class"},
+     .help = "of each class in the loss: auto, images / (classes * images of the class), or a file with a number a "
+             "class"},
     {.name = "distillation-type", .kind = VT_OPT_CHOICE, LOSS(distillation), .choices = "none|soft|hard",
      .fallback = "none",
      .help = "learn from a teacher too: its softened probabilities, or its choice; by the distillation head where the "
@@ -25,7 +26,8 @@ const vt_option vt_loss_flags_table[] = {
     {.name = "teacher-model", .kind = VT_OPT_STRING, LOSS(teacher_model), .argument = "NAME",
      .help = "the teacher's, where --teacher-path is not a checkpoint of vitc"},
     {.name = "teacher-path", .kind = VT_OPT_STRING, LOSS(teacher_path), .argument = "FILE",
-     .help = "the teacher's weights: a checkpoint of vitc, or any safetensors file with timm's names"},
+     .help = "the teacher's weights: a checkpoint of vitc (of last and checkpoint-N the raw ones), or any safetensors "
+             "file with timm's names"},
     {0}};
 
 vt_status vt_loss_flags_check(const vt_loss_flags *f)
@@ -37,8 +39,8 @@ vt_status vt_loss_flags_check(const vt_loss_flags *f)
         return vt_fail(VT_INVALID, "--distillation-type %s: wants a teacher, --teacher-path FILE",
                        types[f->distillation]);
     if (f->distillation == VT_DISTILLATION_NONE && (f->teacher_path || f->teacher_model))
-        return vt_fail(VT_INVALID, "--teacher-%s %s: nothing is learned from a teacher without --distillation-type soft "
-                       "or hard", f->teacher_path ? "path" : "model", f->teacher_path ? f->teacher_path
+        return vt_fail(VT_INVALID, "--teacher-%s %s: nothing is learned from a teacher without --distillation-type "
+                       "soft or hard", f->teacher_path ? "path" : "model", f->teacher_path ? f->teacher_path
                                                                                       : f->teacher_model);
     return VT_OK;
 }
@@ -53,8 +55,8 @@ static vt_status balance(float *weights, int classes, const vt_dataset *data)
     for (uint32_t i = 0; i < n; i++) weights[vt_dataset_label(data, i)]++; /* exact up to 2^24 images of a class */
     for (int k = 0; k < classes; k++) {
         if (weights[k] == 0)
-            return vt_fail(VT_INVALID, "--class-weights auto: class %d has no training image; name a file with a number "
-                           "a class", k);
+            return vt_fail(VT_INVALID, "--class-weights auto: class %d has no training image; name a file with a "
+                           "number a class", k);
         weights[k] = (float)((double)n / ((double)classes * (double)weights[k]));
     }
     return VT_OK;
@@ -73,8 +75,8 @@ static vt_status parse(float *weights, int classes, const char *text, const char
             return vt_fail(VT_INVALID, "--class-weights %s, line %d: %.*s is not a number", path, line,
                            (int)(n < 40 ? n : 40), text);
         if (!(v >= 0) || !isfinite((float)v))
-            return vt_fail(VT_INVALID, "--class-weights %s, line %d: %g: a weight is a finite number of at least 0", path,
-                           line, v);
+            return vt_fail(VT_INVALID, "--class-weights %s, line %d: %g: a weight is a finite number of at least 0",
+                           path, line, v);
         if (count < classes) weights[count] = (float)v;
         count++;
         text += n;
@@ -103,7 +105,8 @@ static vt_status open_weights(vt_loss_options *loss, const char *from, int class
     float *weights = vt_alloc((size_t)classes * sizeof *weights);
     if (!weights) return vt_fail_memory("class weights");
     loss->class_weights = weights;
-    if (!recorded) return strcmp(from, "auto") == 0 ? balance(weights, classes, data) : read_weights(weights, classes, from);
+    if (!recorded && strcmp(from, "auto") == 0) return balance(weights, classes, data);
+    if (!recorded) return read_weights(weights, classes, from);
     memcpy(weights, recorded, (size_t)classes * sizeof *weights);
     return VT_OK;
 }

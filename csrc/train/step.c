@@ -87,8 +87,9 @@ static vt_tensor *forward(build *b, int micro)
     in->targets = soft ? batch_input(b, "targets", suffix, b->g->real, 2, target)
                        : batch_input(b, "labels", suffix, VT_I32, 1, one);
     vt_tensor *targets = soft ? in->targets : vt_smooth(b->g, "targets", in->targets, m->classes, b->c->smoothing);
-    vt_tensor *weights = b->c->loss.class_weights ? vt_graph_stored(b->g, &b->stores->state, STATE_WEIGHTS, false) : NULL;
-    return vt_loss_build(b->g, &b->c->loss, b->step->heads, targets, weights, b->step->teacher);
+    const vt_loss_options *loss = &b->c->loss;
+    vt_tensor *weights = loss->class_weights ? vt_graph_stored(b->g, &b->stores->state, STATE_WEIGHTS, false) : NULL;
+    return vt_loss_build(b->g, loss, b->step->heads, targets, weights, b->step->teacher);
 }
 
 /* Every parameter takes part in gradients, whether dropout is on or not. */

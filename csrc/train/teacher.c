@@ -21,24 +21,27 @@ static vt_status check_named(const vt_teacher *t, const char *model)
 {
     const char *path = t->checkpoint.file.path;
     if (model && strcmp(model, t->config.name) != 0)
-        return vt_fail(VT_INVALID, "--teacher-model %s: %s holds a %s; leave the flag out", model, path, t->config.name);
+        return vt_fail(VT_INVALID, "--teacher-model %s: %s holds a %s; leave the flag out", model, path,
+                       t->config.name);
     return VT_OK;
 }
 
-/* A bare file: sizes are read off its tensors; heads and normalisation, which they do not tell, are the named model's. */
+/* A bare file: sizes are read off its tensors; heads and normalisation, which those do not tell, are the named
+ * model's. */
 static vt_status name_bare(vt_teacher *t, const char *model)
 {
     const char *path = t->checkpoint.file.path;
     vt_model_config named, *c = &t->config;
     if (!model)
-        return vt_fail(VT_INVALID, "--teacher-path %s: not a checkpoint of vitc, so --teacher-model must say which model "
-                       "it is", path);
+        return vt_fail(VT_INVALID, "--teacher-path %s: not a checkpoint of vitc, so --teacher-model must say which "
+                       "model it is", path);
     if (vt_model_find(&named, model))
         return vt_fail(VT_INVALID, "--teacher-model %s: no such model; `vitc models` lists them", model);
     if (named.embed_dim != c->embed_dim || named.depth != c->depth || named.patch_size != c->patch_size ||
-        named.distilled != c->distilled)
-        return vt_fail(VT_INVALID, "--teacher-model %s: %s holds another model, of width %d, depth %d and patches of %d, "
-                       "%s distillation token", model, path, c->embed_dim, c->depth, c->patch_size,
+        named.distilled != c->distilled || named.no_embed_class != c->no_embed_class ||
+        (named.init_values > 0) != (c->init_values > 0))
+        return vt_fail(VT_INVALID, "--teacher-model %s: %s holds another model, of width %d, depth %d and patches of "
+                       "%d, %s distillation token", model, path, c->embed_dim, c->depth, c->patch_size,
                        c->distilled ? "with a" : "without");
     snprintf(c->name, sizeof c->name, "%s", named.name);
     c->heads = named.heads;
@@ -81,8 +84,8 @@ static vt_status check_names(const vt_checkpoint *c, const vt_dataset *data)
 {
     for (int i = 0; i < c->class_count; i++)
         if (strcmp(c->classes[i], vt_dataset_class(data, i)) != 0)
-            return vt_fail(VT_INVALID, "--teacher-path %s: class %d is \"%s\" to the teacher and \"%s\" in the data: take "
-                           "a teacher of the same classes", c->file.path, i, c->classes[i], vt_dataset_class(data, i));
+            return vt_fail(VT_INVALID, "--teacher-path %s: class %d is \"%s\" to the teacher and \"%s\" in the data: "
+                           "take a teacher of the same classes", c->file.path, i, c->classes[i], vt_dataset_class(data, i));
     return VT_OK;
 }
 
@@ -95,12 +98,12 @@ vt_status vt_teacher_check(const vt_teacher *t, const vt_model_config *student, 
                        "train with --img-size %dx%d, or take another teacher", path, c->name, c->img_height,
                        c->img_width, student->img_height, student->img_width, c->img_height, c->img_width);
     if (c->in_chans != student->in_chans)
-        return vt_fail(VT_INVALID, "--teacher-path %s: the teacher, a %s, takes %d channels, the student %d: train with "
-                       "--in-chans %d, or take another teacher", path, c->name, c->in_chans, student->in_chans,
+        return vt_fail(VT_INVALID, "--teacher-path %s: the teacher, a %s, takes %d channels, the student %d: train "
+                       "with --in-chans %d, or take another teacher", path, c->name, c->in_chans, student->in_chans,
                        c->in_chans);
     if (c->classes != student->classes)
-        return vt_fail(VT_INVALID, "--teacher-path %s: the teacher, a %s, has %d classes, the student %d: take a teacher "
-                       "of the same classes", path, c->name, c->classes, student->classes);
+        return vt_fail(VT_INVALID, "--teacher-path %s: the teacher, a %s, has %d classes, the student %d: take a "
+                       "teacher of the same classes", path, c->name, c->classes, student->classes);
     return data && t->checkpoint.class_count <= vt_dataset_classes(data) ? check_names(&t->checkpoint, data) : VT_OK;
 }
 

@@ -2,7 +2,8 @@
  *
  * It is built in evaluation mode on the student's images, normalised its own way, before the student: its activations
  * are dead when the student's begin. Its weights have no gradient and are no part of what a checkpoint or the EMA
- * holds. Where activations are bf16, what its GEMMs read is rounded once, when it is loaded. */
+ * holds. Where activations are bf16, what its GEMMs read is rounded once, when it is loaded; what LayerScale scales,
+ * each step. */
 #ifndef VT_TRAIN_TEACHER_H
 #define VT_TRAIN_TEACHER_H
 

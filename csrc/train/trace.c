@@ -65,8 +65,8 @@ static vt_status find_batch(trace *t)
     const vt_safetensor *y = b->targets ? b->targets : b->labels;
     int ndim = b->targets ? 2 : 1;
     if (!y)
-        return t->o->backward || t->o->steps || t->o->loss->distillation ? bad_input(t, "targets", "missing, and so is labels: a loss needs one")
-                                             : VT_OK;
+        return t->o->backward || t->o->steps || t->o->loss->distillation
+                   ? bad_input(t, "targets", "missing, and so is labels: a loss needs one") : VT_OK;
     const int64_t *ys = y->shape + (y->ndim - ndim);
     if (y->ndim < ndim || y->ndim > ndim + 1 || ys[0] != b->size ||
         (b->targets && (ys[1] != c->classes || y->dtype != VT_F32)))

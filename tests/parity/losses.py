@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 import reference
 import tensors
-from cases import DEFAULTS, LR, STEPS, WEIGHT_DECAY, vit
+from cases import DEFAULTS, STEPS, vit
 
 MICRO = dict(model="deit_micro", flags={})
 PLAIN = dict(model="vit_tiny_patch16_224", flags=vit(img_size=(28, 28), patch_size=7))  # one head
@@ -36,7 +36,8 @@ CASES = {
     "bce": dict(MICRO, bce=True),
     "bce-threshold": dict(PLAIN, bce=True, threshold=0.1),
     "bce-weights": dict(MICRO, bce=True, threshold=0.1, weights=True),
-    "soft": dict(MICRO, teacher="deit_micro", kind="soft", alpha=0.3, tau=3.0, clip_grad=1.0),
+    "soft": dict(MICRO, teacher="deit_micro", kind="soft", alpha=0.3, tau=3.0, clip_grad=1.0,
+                 activations=True),
     "hard": dict(MICRO, teacher="deit_micro", kind="hard", alpha=0.4, tau=3.0, ema_decay=0.9),
     "soft-one-head": dict(PLAIN, teacher="deit_micro", kind="soft", alpha=0.7, tau=0.5),
     "hard-one-head": dict(PLAIN, teacher="deit_micro", kind="hard", alpha=0.9, tau=1.0, labels=True),
@@ -91,17 +92,8 @@ class Criterion:
 
 
 def expect(case, config, weights, inputs):
-    model = reference.VisionTransformer(config).double()
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    given = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
-    targets = given["targets"] if "targets" in given else F.one_hot(given["labels"], config.num_classes)
-    masks = {name[len("mask."):]: mask for name, mask in given.items() if name.startswith("mask.")}
     criterion = Criterion(case, config.num_classes)
-    traced = reference.trace(model, given["images"].double(), targets.double(), steps=STEPS, lr=LR,
-                             weight_decay=WEIGHT_DECAY, clip_grad=case["clip_grad"], ema_decay=case["ema_decay"],
-                             train=case["train"], masks=masks, criterion=criterion)
-    want = {name: value.numpy() for name, value in traced.items()
-            if name.startswith(("logits", "loss", "grad.", "param.", "ema."))}
+    want = trace.expect(case, config, weights, inputs, criterion=criterion)
     if criterion.seen is not None:
         want["logits_teacher"] = criterion.seen.numpy()
     return want
@@ -137,7 +129,7 @@ def run_vitc(vitc, device, case, config, weights, inputs):
 
 
 def silent(case):
-    """Gradients that are zero: AdamW's first steps make of their rounding what it likes. Heads that alpha leaves out."""
+    """Gradients that are zero: AdamW's first steps make of their rounding what it likes. Heads that alpha omits."""
     return ("head.weight", "head.bias") if case.get("alpha") == 1.0 else ()
 
 

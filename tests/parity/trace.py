@@ -52,8 +52,8 @@ def make_inputs(case, config):
     return weights, inputs
 
 
-def expect(case, config, weights, inputs, dtype=torch.float64):
-    """What the trace must hold, by PyTorch."""
+def expect(case, config, weights, inputs, dtype=torch.float64, criterion=None):
+    """What the trace must hold, by PyTorch; criterion as reference.trace has it."""
     model = reference.VisionTransformer(config).to(dtype)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     given = {name: torch.from_numpy(array.copy()) for name, array in inputs.items()}
@@ -62,7 +62,7 @@ def expect(case, config, weights, inputs, dtype=torch.float64):
     masks = {name[len("mask."):]: mask for name, mask in given.items() if name.startswith("mask.")}
     traced = reference.trace(model, given["images"].to(dtype), targets.to(dtype), steps=STEPS, lr=LR,
                              weight_decay=WEIGHT_DECAY, clip_grad=case["clip_grad"], ema_decay=case["ema_decay"],
-                             train=case["train"], masks=masks)
+                             train=case["train"], masks=masks, criterion=criterion)
     if config.global_pool == "avg":
         del traced["norm"]  # timm's is an identity there
     absent = UNSCALED if config.init_values else SCALED

@@ -92,8 +92,8 @@ with tempfile.TemporaryDirectory() as work:
         off = max(abs(a - b) for a, b in zip(losses(f"{work}/cpu"), losses(out)))
         check(off < near, f"{' '.join(precision)}: training losses within {off:.2g}")
 
-    taught = ["--teacher-path", f"{work}/cpu/last.safetensors", "--distillation-type", "soft", "--distillation-tau", "0.25",
-              "--distillation-alpha", "1", "--class-weights", "auto", "--seed", "1"]
+    taught = ["--teacher-path", f"{work}/cpu/last.safetensors", "--distillation-type", "soft",
+              "--distillation-tau", "0.25", "--distillation-alpha", "1", "--class-weights", "auto", "--seed", "1"]
     done = run(CPU, f"{work}/taught", *taught, device="cpu")
     check(done.returncode == 0, "the CPU trains with a teacher" + done.stderr)
     expected = read(f"{work}/taught/last.safetensors")

@@ -159,7 +159,8 @@ class Losses(unittest.TestCase):
         whole = self.run_of("whole", *flags)
         part = self.run_of("part", *flags, "--max-steps", 3)
         os.remove(teacher)
-        going_on = ["train", *TINY, "--data-path", self.data, "--output_dir", part, "--resume", "auto", "--max-steps", 0]
+        going_on = ["train", *TINY, "--data-path", self.data, "--output_dir", part, "--resume", "auto", "--max-steps",
+                    0]
         self.assertIn(teacher, vitc(*going_on, expect=2).error)
         self.assertIn("--distillation-type", vitc(*going_on, "--distillation-type", "soft", expect=2).error)
         vitc(*going_on, "--teacher-path", self.teacher)
@@ -201,7 +202,8 @@ class Losses(unittest.TestCase):
         shutil.copytree(self.data, other)
         for part in "train", "val":
             os.rename(os.path.join(other, part, "green"), os.path.join(other, part, "mauve"))
-        self.refused("--data-path", other, *teach, self.teacher, says=["--teacher-path " + self.teacher, '"green"', '"mauve"'])
+        self.refused("--data-path", other, *teach, self.teacher,
+                     says=["--teacher-path " + self.teacher, '"green"', '"mauve"'])
 
     # --- other commands ---
 
