@@ -38,7 +38,7 @@ TEST(images_and_tokens)
             vt_patchify(g, "bad", vt_graph_input(g, "x", VT_U8, SHAPE(1, 8, 8, 17)), &a));
     vt_tensor *none = NULL;
     REFUSED("not [1, 4, 5]", vt_tokens(g, "bad", input(g, SHAPE(2, 3, 5)), input(g, SHAPE(1, 1, 5)), none,
-                                       input(g, SHAPE(1, 3, 5))));
+                                       input(g, SHAPE(1, 2, 5))));
     REFUSED("[1, 1, 6], not [1, 1, 5]", vt_tokens(g, "bad", input(g, SHAPE(2, 3, 5)), input(g, SHAPE(1, 1, 6)), none,
                                                   input(g, SHAPE(1, 4, 5))));
     REFUSED("wants x [B, P, D]", vt_tokens(g, "bad", none, none, none, input(g, SHAPE(1, 3, 5))));
