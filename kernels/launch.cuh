@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define VT_DEVICE static __device__ __forceinline__
+#define VT_METHOD __device__ __forceinline__ /* of a struct */
 
 /* ---- shared memory: one dynamic block, carved in the same order by every thread --------------------------------- */
 

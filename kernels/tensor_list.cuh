@@ -9,11 +9,12 @@ enum { LIST_BYTES = 3840 }; /* of the 4096 that a kernel's parameters may take; 
 
 /* Up to MOST groups of P tensors with the same number of elements: a parameter, its gradient, its moments. */
 template <int P> struct tensor_list {
-    enum { MOST = LIST_BYTES / (8 * P + 8 + 4 + 1) };
+    enum { MOST = LIST_BYTES / (8 * P + 8 + 4 + 4 + 1) };
     void *data[MOST][P];
     int64_t count[MOST];      /* elements of group i */
     int first[MOST + 1];      /* chunk at which group i begins; first[n]: how many chunks there are */
-    unsigned char flag[MOST]; /* the kernel's own */
+    float number[MOST];       /* the kernel's own, as is */
+    unsigned char flag[MOST]; /* this */
     int n;
 };
 
@@ -26,6 +27,7 @@ template <int P> static inline int list_inputs(tensor_list<P> *list, const vt_ru
         int i = list->n++;
         for (int k = 0; k < P; k++) list->data[i][k] = r->in[at + k];
         list->count[i] = vt_tensor_count(r->node->in[at]);
+        list->number[i] = 0;
         list->flag[i] = 0;
         list->first[i + 1] = list->first[i] + (int)ceil_div(list->count[i], chunk);
     }

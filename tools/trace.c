@@ -10,6 +10,7 @@ typedef struct settings {
     bool train, backward, all;
     int steps;
     double lr, weight_decay, clip_grad, ema_decay;
+    vt_optimizer_flags optimizer;
 } settings;
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Trace"
@@ -26,12 +27,14 @@ static const vt_option table[] = {
      .help = "optimizer steps; then param.NAME, ema.NAME, losses"},
     {.name = "lr", .kind = VT_OPT_FLOAT, FIELD(lr), .min = 0, .max = 1e6, .fallback = "5e-4", .help = "as it stands"},
     {.name = "weight-decay", .kind = VT_OPT_FLOAT, FIELD(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05",
-     .help = "AdamW's"},
+     .help = "not of 1-D tensors, biases, pos_embed, cls_token"},
     {.name = "clip-grad", .kind = VT_OPT_FLOAT, FIELD(clip_grad), .min = 0, .max = 1e9,
      .help = "largest gradient norm; 0: off"},
     {.name = "model-ema-decay", .kind = VT_OPT_FLOAT, FIELD(ema_decay), .min = -1, .max = 1, .fallback = "-1",
      .help = "EMA of the weights; below 0: none"},
     {.name = "loss-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, loss), .table = vt_loss_flags_table},
+    {.name = "optimizer-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, optimizer),
+     .table = vt_optimizer_flags_table},
     {.name = "model-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, model), .table = vt_model_flags_table},
     {.name = "device-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, device), .table = vt_device_flags_table},
     {0}};
@@ -45,8 +48,10 @@ static vt_status run(vt_options *options, void *given)
         if (!wanted[i].value) return vt_fail(VT_INVALID, "--%s is missing", wanted[i].flag);
     vt_trace t = {.weights = s->weights, .inputs = s->inputs, .output = s->output, .train = s->train,
                   .backward = s->backward, .all = s->all, .steps = s->steps, .lr = s->lr,
-                  .weight_decay = s->weight_decay, .clip_grad = s->clip_grad, .ema_decay = s->ema_decay,
+                  .update = {.weight_decay = s->weight_decay, .clip_grad = (float)s->clip_grad,
+                             .ema = s->steps && s->ema_decay >= 0, .ema_decay = (float)s->ema_decay},
                   .loss = &s->loss};
+    vt_optimizer_flags_apply(&s->optimizer, &t.update);
     vt_status st = vt_loss_flags_check(&s->loss);
     if (st == VT_OK) st = vt_model_flags_apply(&s->model, &t.model);
     if (!s->model.num_classes) t.model.classes = 0;

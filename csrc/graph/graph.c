@@ -103,7 +103,7 @@ vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool t
         if (is_stored(g->stored[i], store, entry)) return g->stored[i];
     if (!grow(g, (void **)&g->stored, g->n_stored, &g->cap_stored, sizeof *g->stored)) return NULL;
     const vt_entry *e = &store->entries[entry];
-    const char *name = store->like ? vt_graph_name(g, "%s.%s", store->role, e->name) : e->name;
+    const char *name = store->derived ? vt_graph_name(g, "%s.%s", store->role, e->name) : e->name;
     vt_tensor *t = add_tensor(g, name, VT_STORED, store->dtype, e->ndim, e->shape);
     if (!t) return NULL;
     t->store = store;

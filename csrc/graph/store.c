@@ -14,7 +14,19 @@ void vt_store_init(vt_store *store, const char *role, vt_dtype dtype)
 void vt_store_like(vt_store *store, const char *role, const vt_store *of)
 {
     *store = (vt_store){.role = role, .dtype = of->dtype, .entries = of->entries, .count = of->count,
-                        .elements = of->elements, .like = of};
+                        .elements = of->elements, .like = of, .derived = true};
+}
+
+vt_status vt_store_trained(vt_store *store, const char *role, const vt_store *of)
+{
+    vt_status st = VT_OK;
+    int index;
+    vt_store_init(store, role, of->dtype);
+    store->derived = true;
+    for (int i = 0; i < of->count && st == VT_OK; i++)
+        if (!of->entries[i].frozen) st = vt_store_add(store, &of->entries[i], &index);
+    if (st) vt_store_free(store);
+    return st;
 }
 
 void vt_store_free(vt_store *store)

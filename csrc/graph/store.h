@@ -35,6 +35,8 @@ typedef struct vt_entry {
     float init_value;              /* constant: the value; normal: std; uniform: the bound */
     bool decay;                    /* weight decay applies */
     bool gemm;                     /* read by GEMMs, in the activations' dtype */
+    bool frozen;                   /* not trained: no gradient, no moments */
+    int layer;                     /* for rates by depth: 0 the embedding, i + 1 block i, then the head */
 } vt_entry;
 
 typedef struct vt_store {
@@ -45,11 +47,14 @@ typedef struct vt_store {
     int64_t elements;              /* of the slab, padding included */
     void *data;                    /* the slab, on the device; NULL until vt_store_bind */
     const struct vt_store *like;   /* owns the entries, when not this store */
+    bool derived;                  /* from another store: its tensors are named ROLE.NAME */
     vt_arena arena;                /* names */
 } vt_store;
 
 void vt_store_init(vt_store *store, const char *role, vt_dtype dtype);
 void vt_store_like(vt_store *store, const char *role, const vt_store *of);
+/* The same of those entries that are not frozen. */
+vt_status vt_store_trained(vt_store *store, const char *role, const vt_store *of);
 void vt_store_free(vt_store *store); /* not the slab: its device owns it */
 
 /* Adds an entry; name and shape are copied. `entry->file_axis` all zeros means the identity. */

@@ -148,7 +148,7 @@ static vt_heads vit_build(vt_builder *b, const vt_model_config *c, vt_tensor *im
     vt_heads heads = {NULL, NULL};
     stream s = {embed(b, c, images), NULL, NULL};
     for (int i = 0; i < c->depth; i++) {
-        b->g->segment = i + 1;
+        b->g->segment = b->layer = i + 1;
         block(b, c, i, &s);
     }
     b->g->segment = 0;
@@ -157,12 +157,14 @@ static vt_heads vit_build(vt_builder *b, const vt_model_config *c, vt_tensor *im
     int extra = 1 + c->distilled, tokens = (int)s.x->shape[1];
     vt_tensor *features, *dist = NULL;
     if (c->global_pool == VT_POOL_AVG) {
+        b->layer = c->depth + 1;
         vt_tensor *x = vt_add_scaled(b->g, last, 1, s.x, 1, s.branch, s.scale);
         vt_graph_mark(b->g, last, x);
         x = vt_pool_tokens(b->g, "pool", x, extra, tokens - extra);
         features = vt_nn_layernorm(b, "fc_norm", x, NULL, NULL, c->layer_norm_eps).y;
     } else {
-        vt_tensor *x = norm(b, c, "norm", &s, last);
+        vt_tensor *x = norm(b, c, "norm", &s, last); /* of the last block's layer, as timm groups it */
+        b->layer = c->depth + 1;
         features = vt_pool_tokens(b->g, "pool", x, 0, 1);
         if (c->distilled) dist = vt_pool_tokens(b->g, "pool_dist", x, 1, 1);
     }

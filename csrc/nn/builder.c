@@ -10,7 +10,9 @@ vt_tensor *vt_param(vt_builder *b, const vt_entry *entry)
     if (index >= b->params->count || strcmp(b->params->entries[index].name, entry->name) != 0)
         index = vt_store_find(b->params, entry->name);
     if (index < 0) {
-        b->g->status = vt_store_add(b->params, entry, &index);
+        vt_entry own = *entry;
+        own.layer = b->layer;
+        b->g->status = vt_store_add(b->params, &own, &index);
         if (b->g->status) return NULL;
     }
     b->next = index + 1;
@@ -21,7 +23,7 @@ vt_tensor *vt_param(vt_builder *b, const vt_entry *entry)
         b->g->status = vt_fail(VT_INVALID, "parameter %s was declared with another shape", entry->name);
         return NULL;
     }
-    return vt_graph_stored(b->g, b->params, index, b->train);
+    return vt_graph_stored(b->g, b->params, index, b->train && !found->frozen);
 }
 
 vt_tensor *vt_gemm_param(vt_builder *b, const vt_entry *entry)
@@ -48,6 +50,7 @@ void vt_nn_cast_weights(vt_builder *b)
         if (b->params->entries[i].gemm) from[count++] = vt_graph_stored(g, b->params, i, b->train);
     vt_cast_all(g, "weights", from, count, g->precision.act, to);
     for (int i = 0; i < count && !g->status; i++) {
+        to[i]->wants_grad = from[i]->wants_grad;
         to[i]->store = from[i]->store;
         to[i]->entry = from[i]->entry;
         low[from[i]->entry] = to[i];

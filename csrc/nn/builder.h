@@ -12,6 +12,7 @@ typedef struct vt_builder {
     const char *suffix;    /* of this micro-batch's inputs: "", ".0", ".1", … */
     vt_random random;
     int64_t batch;
+    int layer;             /* of the parameters that are declared next: vt_entry */
     vt_tensor **low;       /* [params->count]: what GEMMs read in place of a parameter; NULL: the parameters */
     int next;              /* where vt_param looks first */
 } vt_builder;

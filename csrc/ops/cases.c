@@ -284,36 +284,29 @@ static vt_tensor *numbered(vt_case_graph *c, const char *name, int i, float cent
     return stored(c, vt_graph_name(c->g, "%s%d", name, i), centre, spread, false, DIMS(n));
 }
 
-/* dim: elements of the first parameter and of the others, the flag, step, how many more than two; value 1: clipped */
-static void build_adamw(vt_case_graph *c, const vt_case *s)
+/* Of the optimizer named like the case's op. dim: elements of the first parameter and of the others, the flag, step, how
+ * many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, and the third is 0. */
+static void build_optimizer(vt_case_graph *c, const vt_case *s)
 {
-    vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1));
-    const float *block = s->value == 1 ? control_clip : control_free;
-    vt_tensor *control = given(c, "control", VT_F32, block, DIMS(VT_CONTROL_COUNT));
-    vt_tensor *step = vt_case_feed(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1)), *grads[MANY];
-    vt_adamw_param params[MANY];
+    const vt_optimizer *kind;
+    c->g->status = vt_optimizer_find(&kind, s->dim[5] ? "momentum" : s->op);
+    vt_update_inputs in = {.flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1))};
+    in.control = given(c, "control", VT_F32, s->value == 1 ? control_clip : control_free, DIMS(VT_CONTROL_COUNT));
+    in.step = vt_case_feed(c, "step", VT_I32, (float)s->dim[3], (float)s->dim[3], DIMS(1));
+    vt_tensor *grads[MANY];
+    vt_update_param params[MANY];
     int count = 2 + s->dim[4];
     for (int i = 0; i < count; i++) {
         int64_t n = s->dim[i > 0];
         grads[i] = vt_case_feed(c, vt_graph_name(c->g, "g%d", i), c->g->real, -1, 1, DIMS(n));
-        params[i] = (vt_adamw_param){numbered(c, "p", i, 0, 1, n), grads[i], numbered(c, "m", i, 0, 0.5f, n),
-                                     numbered(c, "v", i, 0.5f, 0.5f, n), i % 2 == 0};
+        params[i] = (vt_update_param){.param = numbered(c, "p", i, 0, i == 2 ? 0 : 1, n), .grad = grads[i],
+                                      .moment = {numbered(c, "m", i, 0, 0.5f, n), numbered(c, "v", i, 0.5f, 0.5f, n)},
+                                      .ema = i % 3 == 1 ? NULL : numbered(c, "e", i, 0, 1, n),
+                                      .rate = i % 4 == 3 ? 0.25f : 1, .decay = i % 2 == 0};
     }
-    vt_adamw_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
-    vt_adamw(c->g, "adamw", &a, flag, control, step, vt_grad_norm(c->g, "norm", grads, count), params, count);
-}
-
-/* dim: elements of the first parameter and of the others, the flag, how many more than two */
-static void build_ema(vt_case_graph *c, const vt_case *s)
-{
-    vt_tensor *flag = stored(c, "flag", (float)s->dim[2], 0, false, DIMS(1)), *ema[MANY], *p[MANY];
-    vt_tensor *control = given(c, "control", VT_F32, control_free, DIMS(VT_CONTROL_COUNT));
-    int count = 2 + s->dim[3];
-    for (int i = 0; i < count; i++) {
-        ema[i] = numbered(c, "e", i, 0, 1, s->dim[i > 0]);
-        p[i] = numbered(c, "p", i, 0, 1, s->dim[i > 0]);
-    }
-    vt_ema(c->g, "ema", flag, control, ema, p, count);
+    in.norm = vt_grad_norm(c->g, "norm", grads, count);
+    vt_update_attrs a = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .momentum = 0.8};
+    vt_optimizer_step(c->g, s->op, kind, &a, &in, params, count);
 }
 
 /* ---- the list -------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 #include "graph/graph.h"
 #include "ops/ops.h"
 
-enum { VT_CASE_INPUTS = 128, VT_CASE_OUTPUTS = 4, VT_CASE_ENTRIES = 320 };
+enum { VT_CASE_INPUTS = 128, VT_CASE_OUTPUTS = 4, VT_CASE_ENTRIES = 400 };
 
 typedef struct vt_case_input {
     vt_tensor *tensor;

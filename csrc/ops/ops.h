@@ -184,22 +184,51 @@ void vt_guard(vt_graph *g, const char *name, vt_tensor *flag, vt_tensor *const *
 
 /* The step block, f32 [VT_CONTROL_COUNT], one of the step's inputs. */
 enum { VT_CONTROL_LR, VT_CONTROL_DECAY, VT_CONTROL_EMA_DECAY, VT_CONTROL_MAX_NORM, VT_CONTROL_COUNT };
-typedef struct vt_adamw_attrs {
-    double beta1, beta2, eps;
-    const bool *decay; /* [n], made by the builder */
-} vt_adamw_attrs;
-typedef struct vt_adamw_param {
-    vt_tensor *param, *grad, *exp_avg, *exp_avg_sq; /* of one shape */
-    bool decay;
-} vt_adamw_param;
-/* AdamW (Loshchilov and Hutter, 2019), as torch.optim.AdamW, over all parameters:
- *   g *= min(1, max_norm / (norm + 1e-6)) where max_norm > 0;  p *= 1 - lr * decay;  m, v as Adam's at t = step + 1
- *   p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
- * Writes param, exp_avg, exp_avg_sq in place, unless flag is set. control f32, step i32 [1], norm [1]. */
-void vt_adamw(vt_graph *g, const char *name, const vt_adamw_attrs *attrs, vt_tensor *flag, vt_tensor *control,
-              vt_tensor *step, vt_tensor *norm, const vt_adamw_param *params, int n);
-/* ema = d * ema + (1 - d) * param for n pairs, unless flag is set. */
-void vt_ema(vt_graph *g, const char *name, vt_tensor *flag, vt_tensor *control, vt_tensor *const *ema,
-            vt_tensor *const *param, int n);
+
+/* An optimizer: a row of optimizers.def. Whatever differs between them is read from here or done by their ops. */
+enum { VT_MOMENTS = 2 };           /* of a parameter, at most */
+typedef struct vt_optimizer {
+    const char *name;              /* --opt */
+    const vt_op *op;
+    double beta1, beta2;           /* where a run does not say */
+    bool nesterov;
+    int moments;
+    const char *moment[VT_MOMENTS]; /* the roles of their stores, and so their tensors' prefixes in checkpoints */
+} vt_optimizer;
+extern const vt_optimizer vt_optimizers[];
+extern const char vt_optimizer_names[]; /* of the table's rows, each behind a bar: "|adamw|lamb…" */
+vt_status vt_optimizer_find(const vt_optimizer **found, const char *name); /* VT_INVALID: none of this name */
+
+typedef struct vt_update_attrs {
+    double beta1, beta2, eps, momentum;
+    bool nesterov;                 /* this and what follows: made by the builder */
+    const float *rate;             /* [n] */
+    const bool *decay;             /* [n] */
+} vt_update_attrs;
+typedef struct vt_update_inputs {
+    vt_tensor *flag, *control, *step, *norm; /* real [1], f32 [VT_CONTROL_COUNT], i32 [1], real [1] */
+} vt_update_inputs;
+typedef struct vt_update_param {
+    vt_tensor *param, *grad, *ema, *moment[VT_MOMENTS]; /* of one shape; ema may be NULL */
+    float rate;                    /* of the learning rate */
+    bool decay;                    /* weight decay applies */
+} vt_update_param;
+/* One step of an optimizer over n parameters p with gradients g, in place, unless flag is set. With t = step + 1, lr the
+ * step's times the parameter's rate, decay the step's or 0, and m, v the moments:
+ *
+ *   all     first g *= min(1, max_norm / (norm + 1e-6)) where max_norm > 0; last ema = d ema + (1 - d) p
+ *   adamw   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  p *= 1 - lr decay
+ *           p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ *           (Loshchilov and Hutter, 2019; torch.optim.AdamW)
+ *   lamb    g scaled down to a norm of 1 over all of them (VT_LAMB_NORM);  m, v as adamw's
+ *           u = m / (1 - beta1^t) / (sqrt(v) / sqrt(1 - beta2^t) + eps) + decay p;  p -= lr ratio u
+ *           ratio = |p| / |u| of the parameter where decay is not 0 and neither norm is, else 1
+ *           (You et al., 2020; timm.optim.Lamb)
+ *   sgd     g += decay p;  m = momentum m + g;  p -= lr (g + momentum m), or without Nesterov lr m
+ *           (Sutskever et al., 2013; torch.optim.SGD)
+ *   lion    p *= 1 - lr decay;  p -= lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
+ *           (Chen et al., 2023; timm.optim.Lion) */
+void vt_optimizer_step(vt_graph *g, const char *name, const vt_optimizer *kind, const vt_update_attrs *attrs,
+                       const vt_update_inputs *inputs, const vt_update_param *params, int n);
 
 #endif

@@ -190,8 +190,8 @@ vt_status vt_checkpoint_load_trainer(const vt_checkpoint *c, vt_trainer *t)
     if (strcmp(c->weights, "train") != 0)
         return vt_fail(VT_INVALID, "%s holds weights alone, no run to go on from: use --finetune", c->file.path);
     vt_status st = vt_weights_load(&t->model->params, d, &c->file, "", state_prefixes);
-    if (st == VT_OK) st = vt_weights_load(&t->stores.exp_avg, d, &c->file, t->stores.exp_avg.role, NULL);
-    if (st == VT_OK) st = vt_weights_load(&t->stores.exp_avg_sq, d, &c->file, t->stores.exp_avg_sq.role, NULL);
+    for (int k = 0; k < t->stores.moments && st == VT_OK; k++)
+        st = vt_weights_load(&t->stores.moment[k], d, &c->file, t->stores.moment[k].role, NULL);
     if (st == VT_OK && t->options.ema) st = vt_weights_load(&t->stores.ema, d, &c->file, t->stores.ema.role, NULL);
     t->number = (int32_t)c->progress.step;
     return st;

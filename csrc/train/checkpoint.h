@@ -2,7 +2,7 @@
  *
  *     NAME                    raw weights (best.safetensors: the better of raw and EMA, and nothing else)
  *     ema.NAME                their average
- *     opt.exp_avg.NAME, opt.exp_avg_sq.NAME
+ *     opt.exp_avg.NAME, opt.exp_avg_sq.NAME, or what moments the optimizer has, of the parameters that are trained
  *
  * Metadata (strings): vitc.format "1", vitc.model (models/config.h), vitc.recipe (the settings, as JSON), vitc.classes
  * (JSON list), vitc.data (JSON: preprocessing and the images held out), vitc.weights ("raw", "ema" or "train"),

@@ -162,12 +162,12 @@ static void close_file(file *f)
 vt_status vt_checkpoint_save(const vt_checkpoint_state *state, const char *path)
 {
     const vt_trainer *t = state->trainer;
-    const vt_store *moments[] = {&t->stores.exp_avg, &t->stores.exp_avg_sq};
     file f;
     vt_status st;
-    VT_TRY(open_file(&f, state, 4));
+    VT_TRY(open_file(&f, state, 2 + t->stores.moments));
     VT_TRY(add_store(&f, &t->model->params, ""));
-    for (int i = 0; i < 2; i++) VT_TRY(add_store(&f, moments[i], moments[i]->role));
+    for (int k = 0; k < t->stores.moments; k++)
+        VT_TRY(add_store(&f, &t->stores.moment[k], t->stores.moment[k].role));
     if (t->options.ema) VT_TRY(add_store(&f, &t->stores.ema, t->stores.ema.role));
     VT_TRY(add_all_metadata(&f, "train"));
     VT_TRY(add_choices(&f));

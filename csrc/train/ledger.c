@@ -229,8 +229,8 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
                      .memory = device->memory_bytes};
     vt_store_init(&params, "param", VT_F32);
     VT_TRY(vt_model_declare(&params, model));
-    VT_TRY(vt_stores_create(&stores, &params, o->loss.class_weights ? model->classes : 0));
     VT_TRY(vt_trainer_config(&config, model, &planned));
+    VT_TRY(vt_stores_create(&stores, &params, &config));
     config.precision = device->precision;
     VT_TRY(vt_step_build(&step, &config, &stores, 0));
     VT_TRY(vt_graph_flops(step.graph, &l->flops_step, &l->flops_recomputed));
@@ -244,7 +244,7 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     l->flops_recomputed *= repeats;
     l->parameters = vt_store_parameters(&params);
     l->bytes[VT_BYTES_PARAMETERS] = vt_store_bytes(&params);
-    l->bytes[VT_BYTES_OPTIMIZER] = vt_store_bytes(&stores.exp_avg) + vt_store_bytes(&stores.exp_avg_sq);
+    for (int k = 0; k < stores.moments; k++) l->bytes[VT_BYTES_OPTIMIZER] += vt_store_bytes(&stores.moment[k]);
     l->bytes[VT_BYTES_EMA] = o->ema ? vt_store_bytes(&stores.ema) : 0;
     l->bytes[VT_BYTES_STATE] = vt_store_bytes(&stores.state);
     l->bytes[VT_BYTES_TEACHER] = o->loss.teacher ? vt_teacher_bytes(o->loss.teacher, device->precision) : 0;
@@ -296,7 +296,7 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
 void vt_ledger_table(vt_text *t, const vt_ledger *l)
 {
     static const char *const what[VT_BYTES_CLASSES] = {[VT_BYTES_PARAMETERS] = "",
-                                                       [VT_BYTES_OPTIMIZER] = "AdamW's two moments",
+                                                       [VT_BYTES_OPTIMIZER] = "its moments",
                                                        [VT_BYTES_EMA] = "average of the weights",
                                                        [VT_BYTES_STATE] = "",
                                                        [VT_BYTES_TEACHER] = "its weights",

@@ -27,8 +27,12 @@ static const vt_option recipe_table[] = {
      .help = "learning rate of a global batch of 512; scaled by global batch / 512"},
     {.name = "unscale-lr", .kind = VT_OPT_FLAG, RECIPE(unscale_lr), .group = "Schedule",
      .help = "take --lr as it stands"},
-    {.name = "sched", .kind = VT_OPT_CHOICE, RECIPE(sched), .choices = "cosine|none", .fallback = "cosine",
-     .group = "Schedule", .help = "schedule after the warm-up"},
+    {.name = "sched", .kind = VT_OPT_CHOICE, RECIPE(sched), .choices = "cosine|linear|step|constant|none",
+     .fallback = "cosine", .group = "Schedule", .help = "schedule after the warm-up; none is constant"},
+    {.name = "decay-epochs", .kind = VT_OPT_FLOAT, RECIPE(decay_epochs), .min = 1e-3, .max = 1e6, .fallback = "30",
+     .group = "Schedule", .help = "--sched step: epochs from one fall of the rate to the next"},
+    {.name = "decay-rate", .kind = VT_OPT_FLOAT, RECIPE(decay_rate), .min = 1e-6, .max = 1, .fallback = "0.1",
+     .group = "Schedule", .help = "--sched step: what the rate is multiplied by"},
     {.name = "warmup-epochs", .kind = VT_OPT_FLOAT, RECIPE(warmup_epochs), .min = 0, .max = 1e6, .fallback = "5",
      .group = "Schedule", .help = "epochs of linear warm-up"},
     {.name = "warmup-lr", .kind = VT_OPT_FLOAT, RECIPE(warmup_lr), .min = 0, .max = 1e6, .fallback = "1e-6",
@@ -37,12 +41,7 @@ static const vt_option recipe_table[] = {
      .group = "Schedule", .help = "rate at the end, not scaled"},
     {.name = "sched-per-epoch", .kind = VT_OPT_FLAG, RECIPE(sched_per_epoch), .group = "Schedule",
      .help = "set the rate once an epoch, as DeiT"},
-    {.name = "opt", .kind = VT_OPT_CHOICE, RECIPE(opt), .choices = "adamw", .fallback = "adamw",
-     .group = "Optimizer", .help = "optimizer"},
-    {.name = "opt-eps", .kind = VT_OPT_FLOAT, RECIPE(opt_eps), .min = 0, .max = 1, .fallback = "1e-8",
-     .group = "Optimizer", .help = "AdamW's epsilon"},
-    {.name = "opt-betas", .kind = VT_OPT_FLOATS, RECIPE(opt_betas), .min = 0, .max = 0.9999999,
-     .fallback = "0.9,0.999", .group = "Optimizer", .help = "AdamW's betas"},
+    {.name = "optimizer", .kind = VT_OPT_TABLE, RECIPE(optimizer), .table = vt_optimizer_flags_table},
     {.name = "weight-decay", .kind = VT_OPT_FLOAT, RECIPE(weight_decay), .min = 0, .max = 1e3, .fallback = "0.05",
      .group = "Optimizer",
      .help = "not of 1-D tensors, biases, pos_embed, cls_token"},
@@ -138,6 +137,9 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
         return vt_fail(VT_INVALID, "--micro-batch-size %d: %lld micro-batches a step, at most %d: raise it, or lower "
                        "--batch-size or --grad-accum-steps", r->micro_batch_size, (long long)micros,
                        VT_MOST_MICRO_BATCHES);
+    const double *betas = r->optimizer.betas;
+    if (vt_options_given(o, "opt-betas") && betas[0] == 0 && betas[1] == 0)
+        return vt_fail(VT_INVALID, "--opt-betas 0,0: one must be above 0; leave it away for the optimizer's own");
     if (r->lanes & (r->lanes - 1)) return vt_fail(VT_INVALID, "--lanes %d: must be a power of two", r->lanes);
     if (r->warmup_epochs >= r->epochs && vt_options_given(o, "warmup-epochs"))
         return vt_fail(VT_INVALID, "--warmup-epochs %g: the run has %d epochs", r->warmup_epochs, r->epochs);
@@ -192,10 +194,11 @@ vt_status vt_recipe_augment(const vt_recipe *r, vt_augment *augment)
 vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)
 {
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
-    return (vt_train_options){.batch_size = micro, .micro_batches = micros, .lanes = r->lanes,
-                              .weight_decay = r->weight_decay, .beta1 = r->opt_betas[0],
-                              .beta2 = r->opt_betas[1], .eps = r->opt_eps,
-                              .clip_grad = (float)r->clip_grad, .smoothing = (float)r->smoothing,
-                              .ema = r->model_ema, .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
-                              .seed = (uint64_t)r->seed};
+    vt_train_options o = {.batch_size = micro, .micro_batches = micros, .lanes = r->lanes,
+                          .weight_decay = r->weight_decay, .clip_grad = (float)r->clip_grad,
+                          .smoothing = (float)r->smoothing, .ema = r->model_ema,
+                          .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
+                          .seed = (uint64_t)r->seed};
+    vt_optimizer_flags_apply(&r->optimizer, &o);
+    return o;
 }

@@ -104,11 +104,13 @@ static void settle_schedule(vt_run_parts *r)
 {
     const vt_recipe *c = &r->settings->recipe;
     double global = (double)c->batch_size * c->grad_accum_steps;
-    r->schedule = (vt_schedule){.constant = c->sched == VT_SCHED_NONE,
+    r->schedule = (vt_schedule){.kind = (vt_schedule_kind)c->sched,
                                 .lr = c->unscale_lr ? c->lr : c->lr * global / 512,
                                 .warmup_lr = c->warmup_lr, .min_lr = c->min_lr,
                                 .total = r->steps_per_epoch * c->epochs,
                                 .warmup = llround(c->warmup_epochs * (double)r->steps_per_epoch),
+                                .decay_every = c->decay_epochs * (double)r->steps_per_epoch,
+                                .decay_rate = c->decay_rate,
                                 .per_epoch = r->steps_per_epoch, .per_epoch_updates = c->sched_per_epoch};
 }
 

@@ -68,16 +68,29 @@ extern const vt_option vt_device_flags_table[];
 /* What the flags ask for; cuda_precision: on CUDA where --precision was not given. */
 vt_status vt_device_flags_open(const vt_device_flags *flags, const char *cuda_precision, vt_model_options *options);
 
+/* --- the optimizer --- */
+
+typedef struct vt_optimizer_flags {
+    int opt;                   /* a row of vt_optimizers */
+    double eps, betas[2], momentum, layer_decay; /* betas: both 0, the optimizer's own */
+    const char *freeze;
+    bool attn_only, ema_warmup;
+} vt_optimizer_flags;
+extern const vt_option vt_optimizer_flags_table[];
+
+void vt_optimizer_flags_apply(const vt_optimizer_flags *flags, vt_train_options *options);
+
 /* --- the recipe and the run --- */
 
-enum { VT_SCHED_COSINE, VT_SCHED_NONE };
 typedef struct vt_recipe {
     int batch_size, micro_batch_size, lanes, grad_accum_steps, epochs;
     int64_t max_steps;                            /* 0: all */
     double lr, warmup_epochs, warmup_lr, min_lr;
     bool unscale_lr, sched_per_epoch;
-    int sched, opt;
-    double opt_eps, opt_betas[2], weight_decay, clip_grad;
+    int sched;
+    double decay_epochs, decay_rate;              /* of --sched step */
+    vt_optimizer_flags optimizer;
+    double weight_decay, clip_grad;
     bool model_ema;
     double model_ema_decay;
     double scale[2], ratio[2], hflip, vflip;

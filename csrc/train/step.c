@@ -1,21 +1,25 @@
 #include "train/step.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
+#include "train/freeze.h"
 #include "train/loss.h"
 #include "train/teacher.h"
 
 enum { STATE_FLAG, STATE_WEIGHTS };
 
-vt_status vt_stores_create(vt_stores *s, vt_store *params, int weighted)
+vt_status vt_stores_create(vt_stores *s, vt_store *params, const vt_step_config *config)
 {
-    *s = (vt_stores){.params = params};
+    *s = (vt_stores){.params = params, .moments = config->update ? config->optimizer->moments : 0};
+    vt_status st = vt_freeze(params, config->freeze, config->attn_only);
     vt_store_init(&s->state, "state", params->dtype);
-    int at;
-    vt_status st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &at);
+    int at, weighted = config->loss.class_weights ? config->model.classes : 0;
+    if (st == VT_OK) st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &at);
     if (st == VT_OK && weighted)
         st = vt_store_add(&s->state, &(vt_entry){.name = "class_weights", .ndim = 1, .shape = {weighted}}, &at);
-    vt_store_like(&s->exp_avg, "opt.exp_avg", params);
-    vt_store_like(&s->exp_avg_sq, "opt.exp_avg_sq", params);
+    for (int k = 0; k < s->moments && st == VT_OK; k++)
+        st = vt_store_trained(&s->moment[k], config->optimizer->moment[k], params);
     vt_store_like(&s->ema, "ema", params);
     if (st) vt_stores_free(s, NULL);
     return st;
@@ -23,8 +27,9 @@ vt_status vt_stores_create(vt_stores *s, vt_store *params, int weighted)
 
 void vt_stores_free(vt_stores *s, vt_device *device)
 {
-    vt_store *own[] = {&s->exp_avg, &s->exp_avg_sq, &s->ema, &s->state};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    vt_store *own[VT_MOMENTS + 2] = {&s->ema, &s->state};
+    for (int k = 0; k < s->moments; k++) own[2 + k] = &s->moment[k];
+    for (int i = 0; i < 2 + s->moments; i++) {
         if (device) vt_store_unbind(own[i], device);
         vt_store_free(own[i]);
     }
@@ -33,8 +38,7 @@ void vt_stores_free(vt_stores *s, vt_device *device)
 vt_status vt_stores_bind(vt_stores *s, vt_device *device, bool ema)
 {
     vt_status st = vt_store_bind(&s->state, device);
-    if (st == VT_OK) st = vt_store_bind(&s->exp_avg, device);
-    if (st == VT_OK) st = vt_store_bind(&s->exp_avg_sq, device);
+    for (int k = 0; k < s->moments && st == VT_OK; k++) st = vt_store_bind(&s->moment[k], device);
     if (st == VT_OK && ema) st = vt_store_bind(&s->ema, device);
     return st;
 }
@@ -92,10 +96,11 @@ static vt_tensor *forward(build *b, int micro)
     return vt_loss_build(b->g, loss, b->step->heads, targets, weights, b->step->teacher);
 }
 
-/* Every parameter takes part in gradients, whether dropout is on or not. */
+/* Every trained parameter takes part in gradients, whether dropout is on or not. */
 static void want_grads(build *b)
 {
-    for (int i = 0; i < b->stores->params->count; i++) vt_graph_stored(b->g, b->stores->params, i, true);
+    const vt_store *params = b->stores->params;
+    for (int i = 0; i < params->count; i++) vt_graph_stored(b->g, params, i, !params->entries[i].frozen);
     vt_builder nn = {.g = b->g, .params = b->stores->params, .train = true};
     vt_nn_cast_weights(&nn);
     b->low = nn.low;
@@ -149,24 +154,29 @@ static void lane_tree(build *b, int first, int count, vt_tensor **sum)
 static void optimizer(build *b)
 {
     vt_stores *s = b->stores;
-    int n = s->params->count, used = 0;
-    vt_adamw_param *params = vt_arena_alloc(&b->g->arena, (size_t)n * sizeof *params);
-    vt_tensor **ema = vt_arena_alloc(&b->g->arena, 2 * (size_t)n * sizeof *ema), **raw = ema + n;
-    if (!params || !ema) {
+    const vt_entry *entries = s->params->entries;
+    int n = s->params->count, used = 0, layers = 0;
+    vt_update_param *params = vt_arena_alloc(&b->g->arena, (size_t)n * sizeof *params);
+    if (!params) {
         b->g->status = vt_fail_memory("step graph");
         return;
     }
-    vt_tensor *control = vt_graph_input(b->g, "control", VT_F32, 1, (int64_t[]){VT_CONTROL_COUNT});
-    for (int i = 0; i < n; i++) {
-        raw[i] = vt_graph_stored(b->g, s->params, i, true);
-        if (b->c->ema) ema[i] = vt_graph_stored(b->g, &s->ema, i, false);
-        if (!b->step->grads[i]) continue;
-        params[used++] = (vt_adamw_param){raw[i], b->step->grads[i], vt_graph_stored(b->g, &s->exp_avg, i, false),
-                                          vt_graph_stored(b->g, &s->exp_avg_sq, i, false), s->params->entries[i].decay};
+    vt_update_inputs in = {b->step->flag, NULL, b->step_number, b->step->norm};
+    in.control = vt_graph_input(b->g, "control", VT_F32, 1, (int64_t[]){VT_CONTROL_COUNT});
+    for (int i = 0; i < n; i++) layers = entries[i].layer > layers ? entries[i].layer : layers;
+    for (int i = 0, trained = 0; i < n; i++) {
+        int at = trained;
+        trained += !entries[i].frozen;
+        if (!b->step->grads[i]) continue; /* its average is what it began as, a copy */
+        vt_update_param *p = &params[used++];
+        *p = (vt_update_param){.param = vt_graph_stored(b->g, s->params, i, true), .grad = b->step->grads[i],
+                               .rate = (float)pow(b->c->layer_decay, layers - entries[i].layer),
+                               .decay = entries[i].decay};
+        if (b->c->ema) p->ema = vt_graph_stored(b->g, &s->ema, i, false);
+        for (int k = 0; k < s->moments; k++) p->moment[k] = vt_graph_stored(b->g, &s->moment[k], at, false);
     }
     if (b->g->status) return;
-    vt_adamw(b->g, "adamw", &b->c->adamw, b->step->flag, control, b->step_number, b->step->norm, params, used);
-    if (b->c->ema) vt_ema(b->g, "ema", b->step->flag, control, ema, raw, n);
+    vt_optimizer_step(b->g, b->c->optimizer->op->name, b->c->optimizer, &b->c->rule, &in, params, used);
 }
 
 static void finish(build *b, vt_tensor **sum)

@@ -1,4 +1,4 @@
-/* train/step.h - the graph of one optimizer step: micro-batches unrolled, lanes, reduction, clip, AdamW, EMA.
+/* train/step.h - the graph of one optimizer step: micro-batches unrolled, lanes, reduction, clip, optimizer, EMA.
  *
  * The M micro-batches of a step form L lanes of contiguous blocks. A lane accumulates in order; lane sums meet in a
  * fixed binary tree. So the sums' order is a function of M and L alone, whoever computes which lane. */
@@ -26,15 +26,21 @@ typedef struct vt_step_config {
     bool recompute;                      /* activations inside a block are computed again in the backward pass */
     bool update;                         /* optimizer; else the graph ends with the gradients */
     bool ema;
-    vt_adamw_attrs adamw;
+    const vt_optimizer *optimizer;
+    vt_update_attrs rule;                /* of the optimizer: what its builder does not make */
+    double layer_decay;                  /* a layer's rate is multiplied by it for each layer above */
+    const char *freeze;                  /* vt_freeze */
+    bool attn_only;
     uint64_t seed;
     vt_precision precision;
 } vt_step_config;
 
-/* What a training run keeps between steps. The moments and the EMA have the parameters' entries. */
+/* What a training run keeps between steps. The EMA has the parameters' entries, the moments have those of them that are
+ * trained. */
 typedef struct vt_stores {
     vt_store *params; /* the model's */
-    vt_store exp_avg, exp_avg_sq, ema;
+    int moments;      /* as many as the optimizer has */
+    vt_store moment[VT_MOMENTS], ema;
     vt_store state;   /* "flag" [1]: set by a step that was not finite; "class_weights" [K], where there are any */
 } vt_stores;
 
@@ -52,8 +58,8 @@ typedef struct vt_step {
     vt_tensor *teacher;         /* likewise, its logits; NULL: none */
 } vt_step;
 
-/* For a declared model; nothing is allocated on a device. `weighted`: classes that have weights; 0: none. */
-vt_status vt_stores_create(vt_stores *stores, vt_store *params, int weighted);
+/* For a declared model, whose entries it freezes and thaws as the configuration says; nothing is allocated on a device. */
+vt_status vt_stores_create(vt_stores *stores, vt_store *params, const vt_step_config *config);
 /* Puts the weights into the bound state; NULL: there are none. */
 void vt_stores_weigh(const vt_stores *stores, vt_device *device, const float *class_weights);
 void vt_stores_free(vt_stores *stores, vt_device *device); /* device: where they are bound, or NULL; not the parameters */

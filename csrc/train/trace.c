@@ -6,8 +6,9 @@
 #include "base/alloc.h"
 #include "models/model.h"
 #include "models/weights.h"
-#include "train/step.h"
+#include "train/schedule.h"
 #include "train/teacher.h"
+#include "train/trainer.h"
 
 /* One traced batch on the host. */
 typedef struct batch {
@@ -24,6 +25,7 @@ typedef struct trace {
     const vt_trace *o;
     vt_safetensors inputs;
     vt_model *model;
+    vt_step_config config;
     vt_stores stores;
     vt_loss_options loss;
     batch batch;
@@ -206,6 +208,7 @@ static vt_status save_grads(trace *t, vt_exec *e, const vt_step *step)
         const vt_entry *entry = &p->entries[i];
         int64_t shape[VT_MAX_DIMS];
         char name[300];
+        if (entry->frozen) continue;
         vt_entry_file_shape(entry, shape);
         snprintf(name, sizeof name, "grad.%s", entry->name);
         float *values = save(t, name, entry->ndim, shape);
@@ -235,14 +238,22 @@ static vt_status save_store(trace *t, const vt_store *s, const char *prefix)
     return st;
 }
 
-static vt_step_config step_config(const trace *t, bool update)
+/* Of one step on the traced batch, and the stores that it needs. */
+static vt_status configure(trace *t)
 {
-    const vt_trace *o = t->o;
-    return (vt_step_config){.model = t->model->config, .micro_batch = (int)t->batch.size, .micro_count = 1, .lanes = 1,
-                            .image_dtype = VT_F32, .targets = t->batch.targets ? VT_TARGETS_SOFT : VT_TARGETS_LABELS,
-                            .train = o->train, .masks = true, .update = update, .ema = update && o->ema_decay >= 0,
-                            .loss = t->loss, .adamw = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8},
-                            .precision = t->model->device->precision};
+    vt_train_options o = t->o->update;
+    o.batch_size = (int)t->batch.size;
+    o.micro_batches = o.lanes = 1;
+    o.smoothing = 0;
+    o.loss = t->loss;
+    vt_status st = vt_trainer_config(&t->config, &t->model->config, &o);
+    if (st) return st;
+    t->config.image_dtype = VT_F32;
+    t->config.targets = t->batch.targets ? VT_TARGETS_SOFT : VT_TARGETS_LABELS;
+    t->config.train = t->o->train;
+    t->config.masks = true;
+    t->config.precision = t->model->device->precision;
+    return vt_stores_create(&t->stores, &t->model->params, &t->config);
 }
 
 /* Without targets there is a forward pass alone. */
@@ -287,7 +298,8 @@ static vt_status trace_loss(trace *t)
     vt_step step = {0};
     vt_exec *e = NULL;
     int32_t number = 0;
-    vt_step_config config = step_config(t, false);
+    vt_step_config config = t->config;
+    config.update = false;
     unsigned keep = VT_KEEP_LOGITS | (t->o->backward ? VT_KEEP_GRADS : 0) | (t->o->all ? VT_KEEP_MARKS : 0);
     vt_status st;
     VT_TRY(vt_step_build(&step, &config, &t->stores, keep));
@@ -312,25 +324,26 @@ static vt_status trace_steps(trace *t)
     const vt_trace *o = t->o;
     vt_step step = {0};
     vt_exec *e = NULL;
-    vt_step_config config = step_config(t, true);
-    float control[VT_CONTROL_COUNT] = {(float)o->lr, (float)o->weight_decay, (float)o->ema_decay, (float)o->clip_grad};
+    const vt_train_options *u = &o->update;
+    float control[VT_CONTROL_COUNT] = {(float)o->lr, (float)u->weight_decay, 0, u->clip_grad};
     vt_status st;
     float *losses = save(t, "losses", 1, (int64_t[]){o->steps});
     if (!losses) return vt_fail_memory("losses");
-    VT_TRY(vt_step_build(&step, &config, &t->stores, 0));
-    VT_TRY(vt_stores_bind(&t->stores, t->model->device, config.ema));
-    if (config.ema) vt_store_copy(&t->stores.ema, &t->model->params, t->model->device);
+    VT_TRY(vt_step_build(&step, &t->config, &t->stores, 0));
+    VT_TRY(vt_stores_bind(&t->stores, t->model->device, u->ema));
+    if (u->ema) vt_store_copy(&t->stores.ema, &t->model->params, t->model->device);
     VT_TRY(vt_exec_create(&e, step.graph, &t->model->workspace));
     for (int32_t i = 0; i < o->steps; i++) {
         VT_TRY(prepare_batch(t, i));
         bind_batch(t, e, &i);
+        control[VT_CONTROL_EMA_DECAY] = (float)vt_ema_decay(u->ema_decay, u->ema_warmup, i);
         vt_exec_bind(e, "control", control);
         VT_TRY(bind_masks(t, step.graph, e, i));
         VT_TRY(vt_exec_run(e));
         vt_exec_read(e, step.loss, &losses[i]);
     }
     VT_TRY(save_store(t, &t->model->params, "param"));
-    if (config.ema) VT_TRY(save_store(t, &t->stores.ema, "ema"));
+    if (u->ema) VT_TRY(save_store(t, &t->stores.ema, "ema"));
 fail:
     vt_exec_destroy(e);
     vt_step_free(&step);
@@ -364,7 +377,7 @@ vt_status vt_trace_run(const vt_trace *o)
     VT_TRY(take_batch_memory(&t));
     VT_TRY(vt_loss_open(&t.loss, o->loss, &t.model->config, NULL, NULL));
     if (t.loss.teacher) VT_TRY(vt_teacher_load(t.loss.teacher, t.model->device));
-    VT_TRY(vt_stores_create(&t.stores, &t.model->params, t.loss.class_weights ? t.model->config.classes : 0));
+    VT_TRY(configure(&t));
     VT_TRY(vt_store_bind(&t.stores.state, t.model->device));
     vt_stores_weigh(&t.stores, t.model->device, t.loss.class_weights);
     VT_TRY(t.batch.targets || t.batch.labels ? trace_loss(&t) : trace_forward(&t));

@@ -11,7 +11,8 @@ typedef struct vt_trace {
     bool train;                 /* drop-path by the given masks, dropout by the seed */
     bool backward, all;         /* gradients; named activations */
     int steps;                  /* optimizer steps; 0: none */
-    double lr, weight_decay, clip_grad, ema_decay; /* ema_decay < 0: no EMA */
+    double lr;
+    vt_train_options update;    /* of it the optimizer and what is frozen, decay, clipping, EMA */
     const vt_loss_flags *loss;
 } vt_trace;
 

@@ -1,12 +1,14 @@
 #include "train/trainer.h"
 
 #include "base/alloc.h"
+#include "train/schedule.h"
 #include "train/teacher.h"
 
 vt_train_options vt_train_defaults(void)
 {
-    return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .weight_decay = 0.05, .beta1 = 0.9,
-                              .beta2 = 0.999, .eps = 1e-8, .smoothing = 0.1f, .ema_decay = 0.99996f,
+    return (vt_train_options){.batch_size = 64, .micro_batches = 1, .lanes = 8, .optimizer = "adamw",
+                              .weight_decay = 0.05, .eps = 1e-8, .momentum = 0.9, .layer_decay = 1,
+                              .smoothing = 0.1f, .ema_decay = 0.99996f,
                               .loss = {.bce_threshold = -1, .distill_alpha = 0.5, .distill_tau = 1}};
 }
 
@@ -15,6 +17,12 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
     if (o->batch_size < 1 || o->micro_batches < 1)
         return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1",
                        o->micro_batches, o->batch_size);
+    const vt_optimizer *kind;
+    vt_status st = vt_optimizer_find(&kind, o->optimizer ? o->optimizer : "adamw");
+    if (st) return st;
+    if (!(o->layer_decay > 0 && o->layer_decay <= 1))
+        return vt_fail(VT_INVALID, "layer decay %g: must be above 0, and 1 at most", o->layer_decay);
+    bool own = o->beta1 == 0 && o->beta2 == 0;
     *c = (vt_step_config){.model = *model,
                           .micro_batch = o->batch_size,
                           .micro_count = o->micro_batches,
@@ -27,7 +35,12 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
                           .recompute = o->recompute,
                           .update = true,
                           .ema = o->ema,
-                          .adamw = {.beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps},
+                          .optimizer = kind,
+                          .rule = {.beta1 = own ? kind->beta1 : o->beta1, .beta2 = own ? kind->beta2 : o->beta2,
+                                   .eps = o->eps, .momentum = o->momentum},
+                          .layer_decay = o->layer_decay,
+                          .freeze = o->freeze,
+                          .attn_only = o->attn_only,
                           .seed = o->seed};
     return VT_OK;
 }
@@ -53,7 +66,7 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     VT_TRY(vt_trainer_config(&t->config, &model->config, o));
     t->config.precision = model->device->precision;
     VT_TRY(load_teacher(t));
-    VT_TRY(vt_stores_create(&t->stores, &model->params, o->loss.class_weights ? model->config.classes : 0));
+    VT_TRY(vt_stores_create(&t->stores, &model->params, &t->config));
     VT_TRY(vt_step_build(&t->step, &t->config, &t->stores, 0));
     VT_TRY(vt_stores_bind(&t->stores, model->device, o->ema));
     vt_stores_weigh(&t->stores, model->device, o->loss.class_weights);
@@ -115,7 +128,7 @@ vt_status vt_trainer_queue(vt_trainer *t, const vt_micro *micros, float lr)
     const vt_train_options *o = &t->options;
     t->control[VT_CONTROL_LR] = lr;
     t->control[VT_CONTROL_DECAY] = (float)o->weight_decay;
-    t->control[VT_CONTROL_EMA_DECAY] = o->ema_decay;
+    t->control[VT_CONTROL_EMA_DECAY] = (float)vt_ema_decay(o->ema_decay, o->ema_warmup, t->number);
     t->control[VT_CONTROL_MAX_NORM] = o->clip_grad;
     bind(t, micros);
     vt_exec_bind(t->exec, "step", &t->number);

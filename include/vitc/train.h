@@ -1,4 +1,4 @@
-/* vitc/train.h - optimizer steps on a model: forward, backward, gradient clipping, AdamW and EMA as one planned graph.
+/* vitc/train.h - optimizer steps on a model: forward, backward, gradient clipping, optimizer and EMA as one planned graph.
  *
  *     vt_train_options o = vt_train_defaults();
  *     o.batch_size = 128;
@@ -36,17 +36,25 @@ typedef struct vt_train_options {
     int batch_size;             /* samples of a micro-batch */
     int micro_batches;          /* of a step, accumulated; the step takes batch_size * micro_batches samples */
     int lanes;                  /* sums of micro-batches are formed in at most this many lanes (a power of two) */
-    double weight_decay, beta1, beta2, eps;
+    const char *optimizer;      /* adamw, lamb, sgd, nesterov, momentum or lion; formulas in csrc/ops/ops.h */
+    double weight_decay;
+    double beta1, beta2;        /* of adamw, lamb, lion; both 0: the optimizer's own */
+    double eps;                 /* of adamw and lamb */
+    double momentum;            /* of sgd, nesterov, momentum */
+    double layer_decay;         /* in (0, 1]: a layer's rate is lr * layer_decay^(layers above it) */
+    const char *freeze;         /* globs of parameters that are not trained, separated by commas; NULL: none */
+    bool attn_only;             /* train attention, head and pos_embed alone, as DeiT's --attn-only */
     float clip_grad;            /* largest gradient L2 norm; 0: off */
     float smoothing;            /* of the labels */
     vt_loss_options loss;
     bool ema;
     float ema_decay;
+    bool ema_warmup;            /* the decay of step t = 1, 2, ... is min(ema_decay, 1 - t^(-2/3)) */
     bool recompute;             /* less memory: activations inside a block are computed again in the backward pass */
     uint64_t seed;              /* of dropout and drop-path */
 } vt_train_options;
 
-vt_train_options vt_train_defaults(void); /* DeiT's: AdamW 0.9 0.999 1e-8, decay 0.05, smoothing 0.1 */
+vt_train_options vt_train_defaults(void); /* DeiT's: AdamW, eps 1e-8, decay 0.05, smoothing 0.1 */
 
 typedef struct vt_trainer vt_trainer;
 

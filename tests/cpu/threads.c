@@ -45,7 +45,7 @@ static vt_status two_steps(vt_trainer *t, const shape *s, result *out)
     for (int i = 0; i < s->batch; i++) labels[i] = i % 10;
     vt_status st = vt_trainer_step(t, images, labels, 0.01f, &out->loss);
     if (st) return st;
-    const vt_store *moments = &t->stores.exp_avg;
+    const vt_store *moments = &t->stores.moment[0];
     for (int i = 0; i < moments->count && i < MOST_ENTRIES; i++, out->entries++) {
         out->first[i] = moments->entries[i].offset;
         out->counts[i] = moments->entries[i].count;

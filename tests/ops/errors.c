@@ -91,7 +91,9 @@ TEST(a_target_with_a_gradient)
 
 TEST(the_end_of_a_step)
 {
-    vt_adamw_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    vt_update_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    const vt_optimizer *adamw;
+    CHECK_OK(vt_optimizer_find(&adamw, "adamw"));
     vt_store s;
     int index;
     vt_store_init(&s, "state", VT_F32);
@@ -104,17 +106,19 @@ TEST(the_end_of_a_step)
     REFUSED("gradient 0 is missing", vt_grad_norm(g, "bad", (vt_tensor *[]){NULL}, 1));
     REFUSED("not an entry [1]", (vt_guard(g, "bad", input(g, SHAPE(1)), (vt_tensor *[]){input(g, SHAPE(1))}, 1), 0));
     REFUSED("value 0", (vt_guard(g, "bad", FLAG, (vt_tensor *[]){input(g, SHAPE(2))}, 1), 0));
-    REFUSED("w is [4], x is [5]",
-            (vt_adamw(g, "bad", &a, FLAG, CONTROL, whole(g, SHAPE(1)), input(g, SHAPE(1)),
-                      &(vt_adamw_param){W, input(g, SHAPE(5)), W, W, true}, 1), 0));
+#define STEP(block, ...)                                                                                             \
+    (vt_optimizer_step(g, "bad", adamw, &a,                                                                          \
+                       &(vt_update_inputs){FLAG, block, whole(g, SHAPE(1)), input(g, SHAPE(1))},                     \
+                       &(vt_update_param){__VA_ARGS__}, 1), 0)
+    REFUSED("w is [4], x is [5]", STEP(CONTROL, .param = W, .grad = input(g, SHAPE(5)), .moment = {W, W}));
     REFUSED("x is not in a store",
-            (vt_adamw(g, "bad", &a, FLAG, CONTROL, whole(g, SHAPE(1)), input(g, SHAPE(1)),
-                      &(vt_adamw_param){W, input(g, SHAPE(4)), input(g, SHAPE(4)), W, true}, 1), 0));
-    REFUSED("step block", (vt_adamw(g, "bad", &a, FLAG, input(g, SHAPE(3)), whole(g, SHAPE(1)), input(g, SHAPE(1)),
-                                    NULL, 0), 0));
-    REFUSED("step block", (vt_ema(g, "bad", FLAG, whole(g, SHAPE(4)), NULL, NULL, 0), 0));
+            STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {input(g, SHAPE(4)), W}));
     REFUSED("x is not in a store",
-            (vt_ema(g, "bad", FLAG, CONTROL, (vt_tensor *[]){input(g, SHAPE(4))}, (vt_tensor *[]){W}, 1), 0));
+            STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W, W}, .ema = input(g, SHAPE(4))));
+    REFUSED("input 4 of parameter 0 is missing", STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W}));
+    REFUSED("step block", STEP(input(g, SHAPE(3)), .param = W, .grad = input(g, SHAPE(4)), .moment = {W, W}));
+    CHECK_EQ(vt_optimizer_find(&adamw, "adamv"), VT_INVALID);
+    CHECK(strstr(vt_error(), "did you mean adamw; there are adamw|lamb|"));
     vt_store_free(&s);
 }
 

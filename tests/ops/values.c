@@ -221,22 +221,23 @@ TEST(adamw_and_ema)
     vt_store_like(&ema, "ema", &params);
     vt_store *stores[] = {&state, &params, &m, &v, &ema};
     for (int i = 0; i < 5; i++) bind(stores[i], &l);
-    vt_tensor *grads[] = {wave(&l, "g0", 1, 0, 0, SHAPE(P0)), wave(&l, "g1", 1, 0, 0, SHAPE(P1))}, *p[2], *e[2];
+    vt_tensor *grads[] = {wave(&l, "g0", 1, 0, 0, SHAPE(P0)), wave(&l, "g1", 1, 0, 0, SHAPE(P1))};
     vt_tensor *flag = vt_graph_stored(l.g, &state, 0, false), *step = vt_graph_input(l.g, "step", VT_I32, SHAPE(1));
     vt_tensor *block = vt_graph_input(l.g, "control", VT_F32, SHAPE(VT_CONTROL_COUNT));
-    vt_adamw_param each[2];
+    vt_update_param each[2];
+    const vt_optimizer *adamw;
+    CHECK_OK(vt_optimizer_find(&adamw, "adamw"));
     for (int i = 0; i < 2; i++) {
-        p[i] = vt_graph_stored(l.g, &params, i, true);
-        e[i] = vt_graph_stored(l.g, &ema, i, false);
-        each[i] = (vt_adamw_param){p[i], grads[i], vt_graph_stored(l.g, &m, i, false),
-                                   vt_graph_stored(l.g, &v, i, false), i == 0};
+        each[i] = (vt_update_param){.param = vt_graph_stored(l.g, &params, i, true), .grad = grads[i],
+                                    .ema = vt_graph_stored(l.g, &ema, i, false),
+                                    .moment = {vt_graph_stored(l.g, &m, i, false), vt_graph_stored(l.g, &v, i, false)},
+                                    .rate = 1, .decay = i == 0};
         for (int k = 0; k < (i ? P1 : P0); k++) slab(&params, i)[k] = slab(&ema, i)[k] = wave_at(i, k);
     }
-    vt_adamw_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    vt_update_attrs a = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
     vt_tensor *norm = vt_grad_norm(l.g, "norm", grads, 2);
     vt_guard(l.g, "guard", flag, &norm, 1);
-    vt_adamw(l.g, "adamw", &a, flag, block, step, norm, each, 2);
-    vt_ema(l.g, "ema", flag, block, e, p, 2);
+    vt_optimizer_step(l.g, "adamw", adamw, &a, &(vt_update_inputs){flag, block, step, norm}, each, 2);
     start(&l);
     double norms[3];
     for (int32_t t = 0; t < 4; t++) {

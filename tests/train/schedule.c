@@ -29,7 +29,7 @@ TEST(per_epoch)
 TEST(constant)
 {
     vt_schedule s = deit;
-    s.constant = true;
+    s.kind = VT_SCHED_CONSTANT;
     CHECK_NEAR(vt_schedule_lr(&s, 25), 0.5005e-3, 1e-12);
     CHECK_NEAR(vt_schedule_lr(&s, 2000), 1e-3, 1e-15);
 }

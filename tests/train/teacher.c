@@ -66,7 +66,7 @@ TEST(it_says_what_its_evaluation_says)
                         .precision = {VT_F32, VT_F32}};
     CHECK_OK(vt_teacher_open(&c.loss.teacher, path, "deit_micro"));
     CHECK_OK(vt_model_create(&m, &c.model, &(vt_model_options){.threads = 2}));
-    CHECK_OK(vt_stores_create(&stores, &m->params, 0));
+    CHECK_OK(vt_stores_create(&stores, &m->params, &c));
     CHECK_OK(vt_teacher_load(c.loss.teacher, m->device));
     CHECK_OK(vt_store_bind(&stores.state, m->device));
     CHECK_OK(vt_step_build(&step, &c, &stores, VT_KEEP_LOGITS));

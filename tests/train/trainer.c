@@ -72,7 +72,7 @@ TEST(a_step_that_is_not_finite_changes_nothing)
     float loss;
     open_fixture(&f, 2, 8, 2, 0);
     steps(&f, 3, 1e-3f);
-    const vt_store *stores[] = {&f.model->params, &f.trainer->stores.exp_avg, &f.trainer->stores.exp_avg_sq,
+    const vt_store *stores[] = {&f.model->params, &f.trainer->stores.moment[0], &f.trainer->stores.moment[1],
                                 &f.trainer->stores.ema};
     /* 3e38 alone would not do: LayerNorm brings it back to 0. */
     int entry = vt_store_find(&f.model->params, "blocks.1.mlp.fc2.weight");
