@@ -1,7 +1,7 @@
 """The models, shapes and settings at which `vitc trace` is held to PyTorch.
 
 A case is a dict: `model` and `flags` (fields of reference.Config, which are also vitc's flags), `batch`, and what
-differs from DEFAULTS. Every case runs STEPS steps, so that it covers forward, backward and the optimizer.
+differs from DEFAULTS. Every case runs some steps, so that it covers forward, backward and the optimizer.
 """
 
 STEPS, LR, WEIGHT_DECAY = 4, 1e-3, 0.05
@@ -14,6 +14,9 @@ DEFAULTS = {
     "ema_decay": None,
     "train": False,       # with drop-path by given masks
     "activations": False,
+    "optimizer": {},      # of optimizers.create, which are also vitc's flags; AdamW where it says nothing
+    "steps": STEPS,
+    "lr": LR,
 }
 
 
@@ -48,5 +51,22 @@ CASES = {
     "deit3": dict(model="deit3_small_patch16_224", flags=vit(depth=3, drop_path=0.2), batch=4, train=True, clip_grad=1.0,
                   ema_decay=0.9, activations=True),
     "layer-scale": dict(model="deit_tiny_distilled_patch16_224", flags=vit(init_values=0.1, no_embed_class=True)),
+    "lamb": dict(model="deit_micro", flags={}, clip_grad=2.0, ema_decay=0.9, steps=8, optimizer=dict(opt="lamb")),
+    "fusedlamb": dict(model="vit_tiny_patch16_224", flags=vit(), lr=0.02, optimizer=dict(opt="fusedlamb", betas=(0.8, 0.95))),
+    "sgd": dict(model="deit_micro", flags={}, clip_grad=1.0, ema_decay=0.9, steps=8, lr=0.02, optimizer=dict(opt="sgd")),
+    "nesterov": dict(model="vit_tiny_patch16_224", flags=vit(), lr=0.02, optimizer=dict(opt="nesterov", momentum=0.5)),
+    "momentum": dict(model="vit_tiny_patch16_224", flags=vit(), lr=0.02, steps=8, optimizer=dict(opt="momentum")),
+    "lion": dict(model="deit_micro", flags={}, clip_grad=1.0, ema_decay=0.9, steps=8, lr=3e-5, optimizer=dict(opt="lion")),
+    "layer-decay": dict(model="deit_tiny_distilled_patch16_224", flags=vit(depth=3), optimizer=dict(layer_decay=0.65)),
+    "layer-decay-average": dict(model="vit_tiny_patch16_224", flags=vit(global_pool="avg", representation_size=20),
+                                optimizer=dict(layer_decay=0.5, opt="sgd"), lr=0.02),
+    "frozen": dict(model="deit_tiny_distilled_patch16_224", flags=vit(depth=3), clip_grad=0.5, ema_decay=0.9,
+                   optimizer=dict(freeze="patch_embed.*,blocks.0.*,*_token,blocks.2.norm?.bias,blocks.1.*.weight")),
+    "head-alone": dict(model="vit_tiny_patch16_224", flags=vit(), ema_decay=0.5, clip_grad=0.1,
+                       optimizer=dict(freeze="[!h]*", opt="lamb", ema_warmup=True)),
+    "attention-alone": dict(model="vit_tiny_patch16_224", flags=vit(), ema_decay=0.9, activations=True,
+                            optimizer=dict(attn_only=True, layer_decay=0.8)),
+    "ema-warmup": dict(model="vit_tiny_patch16_224", flags=vit(depth=1), ema_decay=0.97, steps=20,
+                       optimizer=dict(ema_warmup=True, betas=(0.85, 0.98), eps=1e-6)),
     "deit-tiny": dict(model="deit_tiny_distilled_patch16_224", flags={}, batch=2, clip_grad=1.0, ema_decay=0.99996),
 }

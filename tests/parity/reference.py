@@ -230,15 +230,16 @@ def forward_with_activations(model, images):
     return outputs, seen
 
 
-def trace(model, images, targets, *, steps, lr, weight_decay, clip_grad=None, ema_decay=None, train=False, masks=None,
+def trace(model, images, targets, *, steps, make_optimizer, clip_grad=None, ema_decay=None, train=False, masks=None,
           criterion=None):
     """What `vitc trace --backward --all --steps N` writes: {name: tensor}. images [N, B, ...] or [B, ...];
-    criterion(outputs, targets, images) in place of loss_of."""
+    make_optimizer(model); ema_decay: of step 0, 1, ..., or None; criterion(outputs, targets, images) in place of
+    loss_of."""
     model.train(train)
     model.set_masks(masks or {})
     batches = [(images[i], targets[i]) if images.ndim == 5 else (images, targets) for i in range(steps)]
     ema = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer, losses = adamw(model, lr, weight_decay), []
+    optimizer, losses = make_optimizer(model), []
     for step, batch in enumerate(batches):
         optimizer.zero_grad()
         outputs, activations = forward_with_activations(model, batch[0])
@@ -250,11 +251,12 @@ def trace(model, images, targets, *, steps, lr, weight_decay, clip_grad=None, em
         if clip_grad is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip_grad)
         optimizer.step()
+        decay = ema_decay(step) if ema_decay else 0.0
         for name, p in model.named_parameters():
-            ema[name] = (ema_decay or 0.0) * ema[name] + (1.0 - (ema_decay or 0.0)) * p.detach()
+            ema[name] = decay * ema[name] + (1.0 - decay) * p.detach()
     result["losses"] = torch.stack(losses)
     result.update({"param." + name: p.detach() for name, p in model.named_parameters()})
-    if ema_decay is not None:
+    if ema_decay:
         result.update({"ema." + name: value for name, value in ema.items()})
     return result
 
@@ -264,5 +266,5 @@ def first_step(model, outputs, activations, loss):
     result = dict(activations, logits=outputs[0].detach(), loss=loss.detach())
     if len(outputs) == 2:
         result.update(logits_dist=outputs[1].detach(), logits_eval=(outputs[0] + outputs[1]).detach() / 2)
-    result.update({"grad." + name: p.grad.clone() for name, p in model.named_parameters()})
+    result.update({"grad." + name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad})
     return result

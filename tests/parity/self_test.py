@@ -11,6 +11,7 @@ except ImportError:
     print("skipped: python3-torch is not installed")
     sys.exit(77)
 
+import optimizers
 import reference
 import trace
 from cases import CASES, DEFAULTS
@@ -24,9 +25,13 @@ def setting(**changes):
     return lambda: mock.patch.dict(CASES["micro"], changes)
 
 
-ADAMW, LOSS = reference.adamw, reference.loss_of
+CREATE, LAYER_OF, LOSS = optimizers.create, optimizers.layer_of, reference.loss_of
 
-# Mistakes in the arithmetic: a context in which the stand-in computes something else.
+def flags(name, **optimizer):
+    return lambda: mock.patch.dict(CASES[name], optimizer=optimizer)
+
+
+# Mistakes in the arithmetic: a context in which the stand-in computes something else; in the case micro, or a named one.
 ARITHMETIC = {
     "tanh GELU": patched(torch.nn.functional, "gelu",
                          lambda x: 0.5 * x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x ** 3)))),
@@ -35,7 +40,14 @@ ARITHMETIC = {
     "dist_token not decayed": patched(reference, "is_decayed", lambda name, p: p.ndim > 1 and "token" not in name
                                       and name != "pos_embed"),
     "cls_token decayed": patched(reference, "is_decayed", lambda name, p: p.ndim > 1 and name != "pos_embed"),
-    "learning rate off by 0.1 %": patched(reference, "adamw", lambda m, lr, wd: ADAMW(m, 1.001 * lr, wd)),
+    "learning rate off by 0.1 %": patched(optimizers, "create", lambda m, lr, wd, **flags: CREATE(m, 1.001 * lr, wd, **flags)),
+    "LAMB that never scales down": ("fusedlamb", patched(optimizers, "LAMB_NORM", 1e9)),
+    "momentum without Nesterov": ("sgd", flags("sgd", opt="momentum")),
+    "Lion's two betas swapped": ("lion", flags("lion", opt="lion", betas=(0.99, 0.9))),
+    "the last norm grouped with the head": ("layer-decay", patched(optimizers, "layer_of", lambda name, depth: LAYER_OF(
+        name, depth) + name.startswith("norm."))),
+    "a frozen parameter that is trained": ("frozen", flags("frozen", freeze="patch_embed.*,blocks.0.*,*_token")),
+    "an average without warm-up": ("ema-warmup", flags("ema-warmup", betas=(0.85, 0.98), eps=1e-6)),
     "loss of one head": patched(reference, "loss_of", lambda outputs, t: LOSS(outputs[:1], t) + 0.0 * outputs[1].sum()),
 }
 
@@ -80,7 +92,8 @@ def stand_in(name, context=contextlib.nullcontext):
 def wrongs(name, got):
     case = dict(DEFAULTS, **CASES[name])
     config = reference.config(case["model"], **case["flags"])
-    errors, wrong = trace.compare(got, trace.expect(case, config, *trace.make_inputs(case, config)))
+    errors, wrong = trace.compare(got, trace.expect(case, config, *trace.make_inputs(case, config)),
+                                  trace.moved(case))
     return max(errors.values()), wrong
 
 
@@ -95,8 +108,9 @@ def main():
     for name in [name for name in CASES if name != "deit-tiny"]:
         worst, wrong = wrongs(name, stand_in(name))
         report(f"fp32 passes: {name}", not wrong, f"{worst:.1e} " + "; ".join(wrong[:2]))
-    for text, context in ARITHMETIC.items():
-        wrong = wrongs("micro", stand_in("micro", context))[1]
+    for text, planted in ARITHMETIC.items():
+        name, context = planted if isinstance(planted, tuple) else ("micro", planted)
+        wrong = wrongs(name, stand_in(name, context))[1]
         report(f"is seen: {text}", wrong, wrong[0] if wrong else "passed")
     good = stand_in("micro")
     for text, plant in FILE.items():

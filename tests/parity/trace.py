@@ -19,10 +19,11 @@ except ImportError:
     print("skipped: python3-torch is not installed")
     sys.exit(77)
 
+import optimizers
 import reference
 import tensors
 import timm_check
-from cases import CASES, DEFAULTS, LR, STEPS, WEIGHT_DECAY
+from cases import CASES, DEFAULTS, WEIGHT_DECAY
 
 TOLERANCE = 5e-5  # relative L2 error of a tensor; PyTorch's own fp32 stays under 7e-6
 ACTIVATION = re.compile(r"patch_embed|norm|blocks\.\d+(\.(norm[12]|attn|mlp|ls[12]))?")
@@ -36,7 +37,7 @@ def make_inputs(case, config):
     model = reference.VisionTransformer(config)
     reference.randomise(model, generator)
     weights = {name: p.detach().numpy() for name, p in model.named_parameters()}
-    lead = (STEPS, case["batch"]) if case["leading"] else (case["batch"],)
+    lead = (case["steps"], case["batch"]) if case["leading"] else (case["batch"],)
     inputs = {"images": torch.randn(*lead, config.in_chans, *config.img_size, generator=generator).numpy()}
     if case["labels"]:
         inputs["labels"] = torch.randint(config.num_classes, lead, generator=generator).numpy()
@@ -60,9 +61,18 @@ def expect(case, config, weights, inputs, dtype=torch.float64, criterion=None):
     targets = given["targets"] if "targets" in given else torch.nn.functional.one_hot(given["labels"],
                                                                                       config.num_classes)
     masks = {name[len("mask."):]: mask for name, mask in given.items() if name.startswith("mask.")}
-    traced = reference.trace(model, given["images"].to(dtype), targets.to(dtype), steps=STEPS, lr=LR,
-                             weight_decay=WEIGHT_DECAY, clip_grad=case["clip_grad"], ema_decay=case["ema_decay"],
-                             train=case["train"], masks=masks, criterion=criterion)
+    flags = case["optimizer"]
+
+    def make_optimizer(of):
+        return optimizers.create(of, case["lr"], WEIGHT_DECAY, **flags)
+
+    def ema_decay(step):
+        return optimizers.ema_decay(case["ema_decay"], flags.get("ema_warmup", False), step)
+
+    traced = reference.trace(model, given["images"].to(dtype), targets.to(dtype), steps=case["steps"],
+                             make_optimizer=make_optimizer, clip_grad=case["clip_grad"],
+                             ema_decay=ema_decay if case["ema_decay"] is not None else None, train=case["train"],
+                             masks=masks, criterion=criterion)
     if config.global_pool == "avg":
         del traced["norm"]  # timm's is an identity there
     absent = UNSCALED if config.init_values else SCALED
@@ -74,11 +84,16 @@ def expect(case, config, weights, inputs, dtype=torch.float64, criterion=None):
 
 def command(vitc, device, case, config, folder):
     """vitc's command line for a case whose weights.safetensors and inputs.safetensors are in the folder."""
-    words = [vitc, "trace", "--model", case["model"], "--device", device, "--backward", "--steps", STEPS, "--lr", LR,
+    words = [vitc, "trace", "--model", case["model"], "--device", device, "--backward", "--steps", case["steps"], "--lr",
+             case["lr"],
              "--weight-decay", WEIGHT_DECAY, "--num-classes", config.num_classes]
     for name, value in case["flags"].items():
         text = "%dx%d" % value if name == "img_size" else str(value).lower()
         words += ["--" + name.replace("_", "-"), text] if name != "num_classes" else []
+    for name, value in case["optimizer"].items():
+        flag = {"betas": "opt-betas", "eps": "opt-eps", "ema_warmup": "model-ema-warmup"}.get(name, name.replace("_", "-"))
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        words += ["--" + flag] + ([] if value is True else [text])
     for flag, value in (("--clip-grad", case["clip_grad"]), ("--model-ema-decay", case["ema_decay"])):
         words += [flag, value] if value is not None else []
     words += ["--train"] if case["train"] else []
@@ -106,9 +121,10 @@ def relative(got, want):
     return np.linalg.norm(got - want) / size if size > 0 else np.linalg.norm(got)
 
 
-def error(name, got, want):
+def error(name, got, want, most):
     """Relative L2 error. The key rows of qkv.bias count only where they exceed an absolute limit: shifting every key by
-    the same vector changes no softmax, so their gradient is rounding, which AdamW blows up to steps of up to LR."""
+    the same vector changes no softmax, so their gradient is rounding, which AdamW blows up to steps of up to the learning
+    rate, `most` in all."""
     got, want = got.astype(np.float64), want.astype(np.float64)
     if not np.isfinite(got).all():
         return np.inf
@@ -116,12 +132,17 @@ def error(name, got, want):
         return relative(got.ravel(), want.ravel())
     d = len(want) // 3
     key, rest = slice(d, 2 * d), np.r_[0:d, 2 * d:3 * d]
-    limit = TOLERANCE * np.abs(want).max() if name.startswith("grad.") else 1.05 * LR * STEPS
+    limit = TOLERANCE * np.abs(want).max() if name.startswith("grad.") else 1.05 * most
     off = np.abs(got[key] - want[key]).max() / limit
     return TOLERANCE * off if off > 1.0 else relative(got[rest], want[rest])
 
 
-def compare(got, want):
+def moved(case):
+    """By how much an element may differ whose gradient is rounding: Lion's sign may be right in one and wrong in the other."""
+    return case["lr"] * case["steps"] * (2 if case["optimizer"].get("opt") == "lion" else 1)
+
+
+def compare(got, want, most):
     """The errors by tensor, and what is wrong, worst first. A missing or unknown tensor is wrong."""
     errors, wrong = {}, []
     for name in sorted(set(got) | set(want)):
@@ -134,7 +155,7 @@ def compare(got, want):
         elif got[name].shape != want[name].shape and not (want[name].ndim == 0 and got[name].size == 1):
             wrong.append((np.inf, f"{name}: shape {got[name].shape}, expected {want[name].shape}"))
         else:
-            errors[name] = error(name, got[name], want[name])
+            errors[name] = error(name, got[name], want[name], most)
             if not errors[name] < TOLERANCE:
                 wrong.append((errors[name], f"{name}: error {errors[name]:.1e}"))
     return errors, [text for _, text in sorted(wrong, reverse=True)]
@@ -148,7 +169,8 @@ def check(name, vitc, device, keep):
     weights, inputs = make_inputs(case, config)
     want = expect(case, config, weights, inputs)
     try:
-        errors, wrong = compare(run_vitc(vitc, device, case, config, weights, inputs, keep), want)
+        got = run_vitc(vitc, device, case, config, weights, inputs, keep)
+        errors, wrong = compare(got, want, moved(case))
     except (RuntimeError, OSError, ValueError, KeyError) as problem:
         errors, wrong = {}, [str(problem)]
     worst = max(errors, key=errors.get) if errors else "-"
@@ -168,7 +190,7 @@ def main():
     parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--keep", metavar="DIR", help="leave each case's files in DIR/NAME")
     args = parser.parse_args()
-    print(f"PyTorch {torch.__version__} in fp64, {STEPS} steps; relative L2 error must stay under {TOLERANCE}")
+    print(f"PyTorch {torch.__version__} in fp64; relative L2 error must stay under {TOLERANCE}")
     names = args.case or list(CASES)
     folders = {name: os.path.join(args.keep, name) if args.keep else None for name in names}
     failed = [name for name in names if not check(name, os.path.abspath(args.vitc), args.device, folders[name])]
