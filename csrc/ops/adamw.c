@@ -33,5 +33,5 @@ static vt_status adamw_infer(vt_graph *g, vt_node *n)
 }
 
 const vt_op vt_op_adamw = {.name = "adamw", .attr_bytes = sizeof(vt_update_attrs), .side_effect = true,
-                           .infer = adamw_infer, .reference = VT_REFERENCE(adamw)};
+                           .infer = adamw_infer, .cost = vt_optimizer_cost, .reference = VT_REFERENCE(adamw)};
 #endif

@@ -39,5 +39,5 @@ static vt_status lamb_infer(vt_graph *g, vt_node *n)
 }
 
 const vt_op vt_op_lamb = {.name = "lamb", .attr_bytes = sizeof(vt_update_attrs), .side_effect = true,
-                          .infer = lamb_infer, .reference = VT_REFERENCE(lamb)};
+                          .infer = lamb_infer, .cost = vt_optimizer_cost, .reference = VT_REFERENCE(lamb)};
 #endif

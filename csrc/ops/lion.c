@@ -31,5 +31,5 @@ static vt_status lion_infer(vt_graph *g, vt_node *n)
 }
 
 const vt_op vt_op_lion = {.name = "lion", .attr_bytes = sizeof(vt_update_attrs), .side_effect = true,
-                          .infer = lion_infer, .reference = VT_REFERENCE(lion)};
+                          .infer = lion_infer, .cost = vt_optimizer_cost, .reference = VT_REFERENCE(lion)};
 #endif

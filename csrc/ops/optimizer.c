@@ -60,6 +60,15 @@ vt_status vt_optimizer_infer(vt_graph *g, vt_node *n, int moments)
     return st;
 }
 
+void vt_optimizer_cost(const vt_node *n, vt_cost *cost)
+{
+    *cost = (vt_cost){0};
+    for (int i = VT_UPDATE_GROUPS; i < n->n_in; i++) {
+        const vt_tensor *t = n->in[i];
+        if (t) cost->bytes += (t->memory == VT_STORED ? 2.0 : 1.0) * (double)vt_tensor_bytes(t);
+    }
+}
+
 void vt_optimizer_step(vt_graph *g, const char *name, const vt_optimizer *kind, const vt_update_attrs *attrs,
                        const vt_update_inputs *inputs, const vt_update_param *params, int n)
 {

@@ -29,6 +29,6 @@ static vt_status sgd_infer(vt_graph *g, vt_node *n)
     return vt_optimizer_infer(g, n, MOMENTS);
 }
 
-const vt_op vt_op_sgd = {.name = "sgd", .attr_bytes = sizeof(vt_update_attrs), .side_effect = true, .infer = sgd_infer,
-                         .reference = VT_REFERENCE(sgd)};
+const vt_op vt_op_sgd = {.name = "sgd", .attr_bytes = sizeof(vt_update_attrs), .side_effect = true,
+                         .infer = sgd_infer, .cost = vt_optimizer_cost, .reference = VT_REFERENCE(sgd)};
 #endif

@@ -486,6 +486,28 @@ class Commands(unittest.TestCase):
 
     # --- selftest, models ---
 
+    def test_optimizer_errors(self):
+        run = ["train", *TINY, "--data-path", self.data, "--epochs", 1, "--batch-size", 12, "--output_dir",
+               self.path("optimizers")]
+        for flags, parts in ((["--opt", "lam"], ["did you mean lamb", "lion"]), (["--opt", "adam8bit"], ["adamw, lamb"]),
+                             (["--opt-betas", "0.9", "1"], ["--opt-betas", "out of range"]),
+                             (["--opt-betas", "0", "0"], ["--opt-betas"]), (["--momentum", "1"], ["--momentum"]),
+                             (["--layer-decay", "0"], ["--layer-decay", "to 1"]), (["--layer-decay", "1.01"], ["--layer-decay"]),
+                             (["--freeze", "blocks.0.*,blocks.7.*"], ["--freeze blocks.7.*", "no parameter"]),
+                             (["--freeze", "*"], ["--freeze"]), (["--sched", "poly"], ["--sched", "linear"]),
+                             (["--decay-rate", "2"], ["--decay-rate"]), (["--decay-epochs", "0"], ["--decay-epochs"])):
+            error = vitc(*run, *flags, expect=2).error
+            for part in parts:
+                self.assertIn(part, error)
+        self.assertIn("--freeze nothing", vitc("plan", *TINY, "--batch-size", 2, "--freeze", "nothing", expect=2).error)
+
+    def test_plan_counts_moments(self):
+        def optimizer(*flags):
+            return json.loads(vitc("plan", *TINY, "--num-classes", 3, "--batch-size", 2, "--json", *flags).stdout)["bytes"]["optimizer"]
+        adamw = optimizer()
+        self.assertEqual([optimizer("--opt", name) / adamw for name in ("lamb", "sgd", "momentum", "lion")], [1, 0.5, 0.5, 0.5])
+        self.assertLess(optimizer("--freeze", "blocks.*"), 0.3 * adamw)
+
     def test_selftest(self):
         s = json.loads(vitc("selftest", "linear", "--json").stdout)
         self.assertEqual([op["op"] for op in s["ops"]], ["linear"])

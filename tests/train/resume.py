@@ -108,6 +108,38 @@ def kill_and_resume(data, out, rng):
         check(process.returncode == want, f"exit status {process.returncode} of run {kills}, at epoch {epochs_logged(out)}: {errors.strip()}")
 
 
+# Flags, and the roles that moments have in checkpoints.
+OPTIMIZERS = [(["--opt", "adamw", "--layer-decay", "0.7", "--freeze", "blocks.0.*,patch_embed.proj.bias"], ["exp_avg", "exp_avg_sq"]),
+              (["--opt", "lamb", "--model-ema-warmup"], ["exp_avg", "exp_avg_sq"]),
+              (["--opt", "sgd", "--attn-only", "--sched", "linear"], ["momentum_buffer"]),
+              (["--opt", "lion", "--opt-betas", "0.8,0.9", "--sched", "step", "--decay-epochs", "1"], ["exp_avg"])]
+
+
+def check_moments(path, flags, roles):
+    tensors = read(path)[0]
+    params = [name for name in tensors if not name.startswith(("opt.", "ema."))]
+    trained = [name for name in params if "--freeze" not in flags or not name.startswith("blocks.0.") and
+               name != "patch_embed.proj.bias"]
+    if "--attn-only" in flags:
+        trained = [name for name in params if ".attn." in name or name in ("head.weight", "head.bias", "pos_embed")]
+    want = sorted(f"opt.{role}.{name}" for role in roles for name in trained)
+    check(sorted(name for name in tensors if name.startswith("opt.")) == want, f"{flags[1]}: moments of what is trained")
+    check(sum(name.startswith("ema.") for name in tensors) == len(params), f"{flags[1]}: an average of everything")
+
+
+def optimizers(data, root):
+    """Each ends after 13 steps and goes on, with the flags that are recorded alone."""
+    for flags, roles in OPTIMIZERS:
+        whole, parts = (f"{root}/{flags[1]}-{name}" for name in ("whole", "parts"))
+        train(data, whole, *flags, "--max-steps", "20")
+        train(data, parts, *flags, "--max-steps", "13")
+        train(data, parts, "--resume", "auto", "--max-steps", "20")
+        same(f"{whole}/last.safetensors", f"{parts}/last.safetensors", f"{flags[1]} resumed")
+        check_moments(f"{whole}/last.safetensors", flags, roles)
+    changed = subprocess.run(command(data, parts, "--resume", "auto", "--opt", "sgd"), capture_output=True, text=True)
+    check(changed.returncode == 2 and "--opt" in changed.stderr, "another optimizer is refused on resume")
+
+
 def main():
     with tempfile.TemporaryDirectory() as root:
         data = f"{root}/data"
@@ -118,6 +150,8 @@ def main():
         same(f"{root}/whole/last.safetensors", f"{root}/threads/last.safetensors", "1 thread, no workers")
         train(data, f"{root}/recompute", "--recompute")
         same(f"{root}/whole/last.safetensors", f"{root}/recompute/last.safetensors", "recomputed activations")
+
+        optimizers(data, root)
 
         seed = int.from_bytes(os.urandom(4), "little")
         print(f"kill moments by seed {seed}")

@@ -34,10 +34,50 @@ TEST(constant)
     CHECK_NEAR(vt_schedule_lr(&s, 2000), 1e-3, 1e-15);
 }
 
+/* Not shifted by the warm-up: at its end the line is already W / T of the way down. */
+TEST(linear)
+{
+    vt_schedule s = deit;
+    s.kind = VT_SCHED_LINEAR;
+    CHECK_NEAR(vt_schedule_lr(&s, 25), 0.5005e-3, 1e-12);
+    CHECK_NEAR(vt_schedule_lr(&s, 50), 1e-5 + 0.99e-3 * (1 - 50 / 3000.0), 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 1500), 0.505e-3, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 2999), 1e-5 + 0.99e-3 / 3000, 1e-15);
+}
+
+/* Falls at whole multiples from step 0 on, below min_lr too. */
+TEST(step)
+{
+    vt_schedule s = deit;
+    s.kind = VT_SCHED_STEP;
+    s.decay_every = 300;
+    s.decay_rate = 0.1;
+    CHECK_NEAR(vt_schedule_lr(&s, 49), 1e-6 + 0.999e-3 * 49 / 50, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 50), 1e-3, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 299), 1e-3, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 300), 1e-4, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 2999), 1e-12, 1e-18);
+    s.per_epoch_updates = true; /* the epoch before: 30 epochs are over in epoch 31 */
+    CHECK_NEAR(vt_schedule_lr(&s, 309), 1e-3, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 310), 1e-4, 1e-15);
+}
+
+TEST(average)
+{
+    CHECK_NEAR(vt_ema_decay(0.9, false, 0), 0.9, 0);
+    CHECK_NEAR(vt_ema_decay(0.9, true, 0), 0, 0);
+    CHECK_NEAR(vt_ema_decay(0.9, true, 7), 0.75, 1e-15); /* 8^(-2/3) is a quarter */
+    CHECK_NEAR(vt_ema_decay(0.9, true, 26), 1 - 1 / 9.0, 1e-15);
+    CHECK_NEAR(vt_ema_decay(0.9, true, 63), 0.9, 0);
+}
+
 int main(void)
 {
     RUN(warm_up_then_cosine);
     RUN(per_epoch);
     RUN(constant);
+    RUN(linear);
+    RUN(step);
+    RUN(average);
     TEST_END();
 }
