@@ -55,3 +55,10 @@ vt_status vt_freeze(vt_store *params, const char *globs, bool attn_only)
         if (!params->entries[i].frozen) return VT_OK;
     return st ? st : vt_fail(VT_INVALID, "--freeze: no parameter is left to train");
 }
+
+int64_t vt_trained_parameters(const vt_store *params)
+{
+    int64_t n = 0;
+    for (int i = 0; i < params->count; i++) n += params->entries[i].frozen ? 0 : params->entries[i].count;
+    return n;
+}

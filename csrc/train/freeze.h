@@ -9,5 +9,6 @@
  * Vision Transformers", 2022; main.py of facebookresearch/deit): every *.attn.* and head.weight, head.bias, pos_embed.
  * VT_INVALID: a glob matches no parameter, or nothing is left to train. */
 vt_status vt_freeze(vt_store *params, const char *globs, bool attn_only);
+int64_t vt_trained_parameters(const vt_store *params); /* elements that are not frozen */
 
 #endif

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "train/freeze.h"
 #include "train/logs.h"
 #include "train/run_setup.h"
 
@@ -92,7 +93,7 @@ static vt_status end_epoch(loop *l, int64_t steps_done)
     vt_run_parts *r = &l->parts;
     vt_progress *p = &r->progress;
     int64_t epoch = p->epoch;
-    vt_epoch_log log = {.epoch = epoch, .n_parameters = vt_model_parameters(r->model),
+    vt_epoch_log log = {.epoch = epoch, .n_parameters = vt_trained_parameters(&r->model->params),
                         .has_ema = r->trainer->options.ema,
                         .lr = vt_schedule_lr(&r->schedule, p->step - 1),
                             .train_loss = p->epoch_loss / (double)steps_done,

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 #include "models/weights.h"
+#include "train/freeze.h"
 #include "train/logs.h"
 
 /* These may differ from the recorded ones on resume: they do not change results, or are meant to be changed. */
@@ -218,6 +219,7 @@ static void adopt_choices(vt_run_parts *r)
 vt_status vt_run_open_model(vt_run_parts *r)
 {
     vt_status st;
+    int64_t trained;
     vt_model_options device = {0};
     const vt_recipe *c = &r->settings->recipe;
     vt_train_options o = vt_recipe_train_options(c, r->loading.sampler.micros);
@@ -232,6 +234,9 @@ vt_status vt_run_open_model(vt_run_parts *r)
     adopt_choices(r);
     if (r->settings->run.finetune && !r->resumed.file.path) VT_TRY(finetune(r));
     VT_TRY(vt_trainer_create(&r->trainer, r->model, &o));
+    trained = vt_trained_parameters(&r->model->params);
+    if (r->console.out && trained < vt_model_parameters(r->model))
+        fprintf(r->console.out, "frozen: all but %.2f M parameters\n", 1e-6 * (double)trained);
     if (r->resumed.file.path) {
         VT_TRY(vt_checkpoint_load_trainer(&r->resumed, r->trainer));
         r->progress = r->resumed.progress;

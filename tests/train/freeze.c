@@ -42,6 +42,7 @@ TEST(globs)
     CHECK(!frozen(&p, "blocks.1.attn.qkv.weight") && !frozen(&p, "blocks.2.norm1.bias") && !frozen(&p, "cls_token"));
     CHECK_OK(vt_freeze(&p, NULL, true));
     CHECK(frozen(&p, "patch_embed.proj.bias") && frozen(&p, "blocks.0.norm1.weight") && frozen(&p, "cls_token"));
+    CHECK_EQ(vt_trained_parameters(&p), 3 * (4 * 32 * 32 + 4 * 32) + 33 * 5 + 17 * 32);
     CHECK(!frozen(&p, "blocks.2.attn.proj.bias") && !frozen(&p, "head.bias") && !frozen(&p, "pos_embed"));
     CHECK_OK(vt_freeze(&p, "head.*", true));
     CHECK(frozen(&p, "head.weight") && frozen(&p, "norm.weight") && !frozen(&p, "pos_embed"));
@@ -69,7 +70,7 @@ TEST(layers)
 }
 
 /* How many nodes a step has that the forward pass does not, and of which parameters it makes gradients. */
-static int backward_nodes(const char *globs, vt_precision precision, const char *optimizer, int *moments)
+static int backward_nodes(const char *globs, vt_precision precision, bool recompute, int *moments)
 {
     vt_model_config c = tiny();
     vt_train_options o = vt_train_defaults();
@@ -80,7 +81,7 @@ static int backward_nodes(const char *globs, vt_precision precision, const char 
     declare(&params);
     o.batch_size = 2;
     o.freeze = globs;
-    o.optimizer = optimizer;
+    o.recompute = recompute;
     CHECK_OK(vt_trainer_config(&config, &c, &o));
     config.precision = precision;
     CHECK_OK(vt_stores_create(&stores, &params, &config));
@@ -101,14 +102,15 @@ static int backward_nodes(const char *globs, vt_precision precision, const char 
 TEST(what_is_frozen_costs_nothing)
 {
     static const vt_precision precisions[] = {{VT_F32, VT_F32}, {VT_BF16, VT_F32}};
-    for (int k = 0; k < 2; k++) {
-        int moments, all = backward_nodes(NULL, precisions[k], "adamw", &moments);
+    for (int k = 0; k < 4; k++) {
+        bool recompute = k & 2;
+        int moments, all = backward_nodes(NULL, precisions[k & 1], recompute, &moments);
         CHECK(all > 40);
         CHECK_EQ(moments, 4 + 3 * 12 + 4);
-        int head = backward_nodes("[!h]*", precisions[k], "adamw", &moments);
+        int head = backward_nodes("[!h]*", precisions[k & 1], recompute, &moments);
         CHECK_EQ(head, 6); /* fill, the loss's gradient, dw, norm, guard, adamw */
         CHECK_EQ(moments, 2);
-        int upper = backward_nodes("*_*,blocks.0.*,blocks.1.*", precisions[k], "adamw", &moments);
+        int upper = backward_nodes("*_*,blocks.0.*,blocks.1.*", precisions[k & 1], recompute, &moments);
         CHECK(upper < all * 2 / 3 && upper > head + 5);
     }
 }
