@@ -38,7 +38,7 @@ static const vt_option recipe_table[] = {
     {.name = "warmup-lr", .kind = VT_OPT_FLOAT, RECIPE(warmup_lr), .min = 0, .max = 1e6, .fallback = "1e-6",
      .group = "Schedule", .help = "rate at step 0, not scaled"},
     {.name = "min-lr", .kind = VT_OPT_FLOAT, RECIPE(min_lr), .min = 0, .max = 1e6, .fallback = "1e-5",
-     .group = "Schedule", .help = "rate at the end, not scaled"},
+     .group = "Schedule", .help = "rate at the end of cosine and linear, not scaled"},
     {.name = "sched-per-epoch", .kind = VT_OPT_FLAG, RECIPE(sched_per_epoch), .group = "Schedule",
      .help = "set the rate once an epoch, as DeiT"},
     {.name = "optimizer", .kind = VT_OPT_TABLE, RECIPE(optimizer), .table = vt_optimizer_flags_table},

@@ -236,7 +236,7 @@ vt_status vt_run_open_model(vt_run_parts *r)
     VT_TRY(vt_trainer_create(&r->trainer, r->model, &o));
     trained = vt_trained_parameters(&r->model->params);
     if (r->console.out && trained < vt_model_parameters(r->model))
-        fprintf(r->console.out, "frozen: all but %.2f M parameters\n", 1e-6 * (double)trained);
+        fprintf(r->console.out, "frozen: all but %lld parameters\n", (long long)trained);
     if (r->resumed.file.path) {
         VT_TRY(vt_checkpoint_load_trainer(&r->resumed, r->trainer));
         r->progress = r->resumed.progress;
