@@ -110,7 +110,8 @@ static int param_count(const vt_node *n)
     return (n->n_in - VT_UPDATE_GROUPS) / (VT_UPDATE_MOMENT + MOMENTS);
 }
 
-/* The step's numbers, each parameter's ratio, each chunk's sums. */
+/* The step's numbers, each parameter's ratio, and the sums of each chunk of a list, for which all chunks are enough: the
+ * lists follow each other. */
 static size_t lamb_scratch(const vt_device *device, const vt_node *n)
 {
     (void)device;
@@ -137,7 +138,6 @@ static void lamb(const vt_run *r)
         launch(r, lamb_ratio_kernel, (unsigned)list.n, RATIO_THREADS, smem_bytes<double>(RATIO_THREADS / WARP), list,
                (const vt_update *)u, (const lamb_sums *)sums, ratio + first);
         launch(r, update_kernel<lamb_rule>, chunks, UPDATE_THREADS, 0, list, (const vt_update *)u, rule);
-        sums += chunks;
     });
 }
 

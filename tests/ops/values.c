@@ -1,5 +1,6 @@
 /* What the specification computes against what PyTorch does, in fp64: tests/ops/values.py prints the numbers expected
  * here. Each output [n] is summed up as sum of out[i] * cos(i). */
+#include "ops/update.h"
 #include "test.h"
 
 #include "graph/exec.h"
@@ -260,6 +261,29 @@ TEST(adamw_and_ema)
     for (int i = 4; i >= 0; i--) vt_store_free(stores[i]);
 }
 
+/* Where one of the norms is 0, or nothing is decayed, LAMB's rate is the step's. */
+TEST(lamb_ratio)
+{
+    CHECK_NEAR(vt_lamb_ratio(4, 1, 0.1), 2, 0);
+    CHECK_NEAR(vt_lamb_ratio(4, 1, 0), 1, 0);
+    CHECK_NEAR(vt_lamb_ratio(0, 1, 0.1), 1, 0);
+    CHECK_NEAR(vt_lamb_ratio(4, 0, 0.1), 1, 0);
+}
+
+/* Two limits of the gradients' norm: --clip-grad's, and then the optimizer's own. */
+TEST(clipping)
+{
+    float control[VT_CONTROL_COUNT] = {0};
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 5, 0.9, 0.999, 0).clip, 1, 0);
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 5, 0.9, 0.999, 1).clip, 0.2, 1e-15);
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 0.5, 0.9, 0.999, 1).clip, 1, 0);
+    control[VT_CONTROL_MAX_NORM] = 2;
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 5, 0.9, 0.999, 0).clip, 2 / (5 + 1e-6), 1e-15);
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 5, 0.9, 0.999, 1).clip, 0.2, 1e-15);
+    control[VT_CONTROL_MAX_NORM] = 0.5f;
+    CHECK_NEAR(vt_update_numbers(0, control, 0, 5, 0.9, 0.999, 1).clip, 0.5 / (5 + 1e-6), 1e-15);
+}
+
 /* ---- what is random: rates and independence -------------------------------------------------------------------- */
 
 /* The share of 25600 elements kept is within 4 standard errors of 1 - rate; the kept are divided by it; a slot's mask
@@ -308,6 +332,8 @@ int main(void)
     RUN(attention);
     RUN(losses);
     RUN(adamw_and_ema);
+    RUN(lamb_ratio);
+    RUN(clipping);
     RUN(dropout);
     TEST_END();
 }

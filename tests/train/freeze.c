@@ -164,6 +164,35 @@ TEST(a_step_leaves_it_alone)
     }
 }
 
+/* The first step makes the average the weights, the second one does not. */
+TEST(the_average_warms_up)
+{
+    enum { N = 2 };
+    vt_model_config c = tiny();
+    vt_model *model;
+    vt_trainer *t;
+    vt_train_options o = vt_train_defaults();
+    size_t pixels = (size_t)(N * c.img_height * c.img_width * c.in_chans);
+    uint8_t *images = vt_alloc(pixels);
+    static const int32_t labels[N] = {0, 3};
+    float loss;
+    for (size_t i = 0; i < pixels; i++) images[i] = (uint8_t)(i * 37 % 251);
+    o.batch_size = N;
+    o.ema = o.ema_warmup = true;
+    CHECK_OK(vt_model_create(&model, &c, NULL));
+    CHECK_OK(vt_trainer_create(&t, model, &o));
+    for (int step = 0; step < 2; step++) {
+        CHECK_OK(vt_trainer_step(t, images, labels, 1e-2f, &loss));
+        float *p = values(t, &model->params), *ema = values(t, &t->stores.ema);
+        CHECK((memcmp(p, ema, vt_store_bytes(&model->params)) == 0) == (step == 0));
+        vt_free(p);
+        vt_free(ema);
+    }
+    vt_free(images);
+    vt_trainer_destroy(t);
+    vt_model_destroy(model);
+}
+
 TEST(optimizers_keep_what_they_need)
 {
     static const struct { const char *name; int moments; const char *role; } of[] = {
@@ -200,6 +229,7 @@ int main(void)
     RUN(layers);
     RUN(what_is_frozen_costs_nothing);
     RUN(a_step_leaves_it_alone);
+    RUN(the_average_warms_up);
     RUN(optimizers_keep_what_they_need);
     TEST_END();
 }
