@@ -125,32 +125,56 @@ static float *values(const vt_trainer *t, const vt_store *s)
     return v;
 }
 
+enum { N = 4 };
+static const int32_t labels[N] = {0, 3, 1, 4};
+
+typedef struct fixture {
+    vt_model *model;
+    vt_trainer *trainer;
+    uint8_t *images;
+} fixture;
+
+static void open_fixture(fixture *f, vt_train_options o)
+{
+    vt_model_config c = tiny();
+    size_t pixels = (size_t)(N * c.img_height * c.img_width * c.in_chans);
+    f->images = vt_alloc(pixels);
+    for (size_t i = 0; i < pixels; i++) f->images[i] = (uint8_t)(i * 37 % 251);
+    o.batch_size = N;
+    o.ema = true;
+    CHECK_OK(vt_model_create(&f->model, &c, NULL));
+    CHECK_OK(vt_trainer_create(&f->trainer, f->model, &o));
+}
+
+static void take_step(fixture *f)
+{
+    float loss;
+    CHECK_OK(vt_trainer_step(f->trainer, f->images, labels, 1e-2f, &loss));
+}
+
+static void close_fixture(fixture *f)
+{
+    vt_free(f->images);
+    vt_trainer_destroy(f->trainer);
+    vt_model_destroy(f->model);
+}
+
 TEST(a_step_leaves_it_alone)
 {
     static const char *const optimizers[] = {"adamw", "lamb", "sgd", "lion"};
-    enum { N = 4 };
     for (int k = 0; k < 4; k++) {
-        vt_model_config c = tiny();
-        vt_model *model;
-        vt_trainer *t;
+        fixture f;
         vt_train_options o = vt_train_defaults();
-        size_t pixels = (size_t)(N * c.img_height * c.img_width * c.in_chans);
-        uint8_t *images = vt_alloc(pixels);
-        static const int32_t labels[N] = {0, 3, 1, 4};
-        float loss;
-        for (size_t i = 0; i < pixels; i++) images[i] = (uint8_t)(i * 37 % 251);
-        o.batch_size = N;
         o.optimizer = optimizers[k];
         o.freeze = "blocks.1.*,pos_embed";
-        o.ema = true;
         o.ema_decay = 0.5f;
-        CHECK_OK(vt_model_create(&model, &c, NULL));
-        CHECK_OK(vt_trainer_create(&t, model, &o));
-        float *before = values(t, &model->params);
-        for (int i = 0; i < 3; i++) CHECK_OK(vt_trainer_step(t, images, labels, 1e-2f, &loss));
-        float *after = values(t, &model->params), *ema = values(t, &t->stores.ema);
-        for (int i = 0; i < model->params.count; i++) {
-            const vt_entry *e = &model->params.entries[i];
+        open_fixture(&f, o);
+        const vt_store *params = &f.model->params;
+        float *before = values(f.trainer, params);
+        for (int i = 0; i < 3; i++) take_step(&f);
+        float *after = values(f.trainer, params), *ema = values(f.trainer, &f.trainer->stores.ema);
+        for (int i = 0; i < params->count; i++) {
+            const vt_entry *e = &params->entries[i];
             size_t bytes = (size_t)e->count * sizeof(float);
             CHECK_MSG((memcmp(before + e->offset, after + e->offset, bytes) == 0) == e->frozen, "%s", e->name);
             CHECK_MSG((memcmp(before + e->offset, ema + e->offset, bytes) == 0) == e->frozen, "ema of %s", e->name);
@@ -158,39 +182,25 @@ TEST(a_step_leaves_it_alone)
         vt_free(before);
         vt_free(after);
         vt_free(ema);
-        vt_free(images);
-        vt_trainer_destroy(t);
-        vt_model_destroy(model);
+        close_fixture(&f);
     }
 }
 
 /* The first step makes the average the weights, the second one does not. */
 TEST(the_average_warms_up)
 {
-    enum { N = 2 };
-    vt_model_config c = tiny();
-    vt_model *model;
-    vt_trainer *t;
+    fixture f;
     vt_train_options o = vt_train_defaults();
-    size_t pixels = (size_t)(N * c.img_height * c.img_width * c.in_chans);
-    uint8_t *images = vt_alloc(pixels);
-    static const int32_t labels[N] = {0, 3};
-    float loss;
-    for (size_t i = 0; i < pixels; i++) images[i] = (uint8_t)(i * 37 % 251);
-    o.batch_size = N;
-    o.ema = o.ema_warmup = true;
-    CHECK_OK(vt_model_create(&model, &c, NULL));
-    CHECK_OK(vt_trainer_create(&t, model, &o));
+    o.ema_warmup = true;
+    open_fixture(&f, o);
     for (int step = 0; step < 2; step++) {
-        CHECK_OK(vt_trainer_step(t, images, labels, 1e-2f, &loss));
-        float *p = values(t, &model->params), *ema = values(t, &t->stores.ema);
-        CHECK((memcmp(p, ema, vt_store_bytes(&model->params)) == 0) == (step == 0));
+        take_step(&f);
+        float *p = values(f.trainer, &f.model->params), *ema = values(f.trainer, &f.trainer->stores.ema);
+        CHECK((memcmp(p, ema, vt_store_bytes(&f.model->params)) == 0) == (step == 0));
         vt_free(p);
         vt_free(ema);
     }
-    vt_free(images);
-    vt_trainer_destroy(t);
-    vt_model_destroy(model);
+    close_fixture(&f);
 }
 
 TEST(optimizers_keep_what_they_need)
