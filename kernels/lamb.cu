@@ -1,7 +1,7 @@
 /* lamb.cu - one step of LAMB over all parameters, and of their average.
  *
- * The trust ratio wants two norms of every parameter before any element of it changes, hence two passes: the first writes
- * the moments and leaves a chunk's sums of squares in scratch, a small kernel adds up each parameter's in their order,
+ * The trust ratio wants two norms of every parameter before any element of it changes, hence two passes: the first
+ * writes the moments and leaves a chunk's sums of squares in scratch, a small kernel adds up each parameter's in their order,
  * the second makes the update again and applies it. Moves 40 bytes an element (24 and 16), and 8 for the average. */
 #include "optimizer.cuh"
 #include "reduce.cuh"
@@ -110,8 +110,8 @@ static int param_count(const vt_node *n)
     return (n->n_in - VT_UPDATE_GROUPS) / (VT_UPDATE_MOMENT + MOMENTS);
 }
 
-/* The step's numbers, each parameter's ratio, and the sums of each chunk of a list, for which all chunks are enough: the
- * lists follow each other. */
+/* The step's numbers, each parameter's ratio, and the sums of each chunk of a list, for which all chunks are enough:
+ * the lists follow each other. */
 static size_t lamb_scratch(const vt_device *device, const vt_node *n)
 {
     (void)device;

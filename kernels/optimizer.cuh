@@ -2,7 +2,7 @@
  * its average follows at once.
  *
  * One thread first makes the step's few numbers from device memory: nothing comes from the host, so that a captured
- * launch can be replayed. Then a block takes a chunk of a parameter, as many parameters a launch as its own can name. */
+ * launch can be replayed. Then a block takes a chunk of a parameter, as many of them a launch as its own can name. */
 #ifndef VT_OPTIMIZER_CUH
 #define VT_OPTIMIZER_CUH
 
@@ -14,7 +14,8 @@ extern "C" {
 
 enum { UPDATE_CHUNK = 4096, UPDATE_THREADS = 256, UPDATE_W = 4 };
 
-template <int MOMENTS> using update_list = tensor_list<VT_UPDATE_MOMENT + MOMENTS>; /* flag: decayed; number: its rate */
+/* flag: decayed; number: its rate */
+template <int MOMENTS> using update_list = tensor_list<VT_UPDATE_MOMENT + MOMENTS>;
 
 static __global__ void update_numbers_kernel(const float *flag,     // [1]
                                              const float *control,  // [VT_CONTROL_COUNT]

@@ -284,8 +284,8 @@ static vt_tensor *numbered(vt_case_graph *c, const char *name, int i, float cent
     return stored(c, vt_graph_name(c->g, "%s%d", name, i), centre, spread, false, DIMS(n));
 }
 
-/* Of the optimizer named like the case's op. dim: elements of the first parameter and of the others, the flag, step, how
- * many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, and the third is 0. */
+/* Of the optimizer named like the case's op. dim: elements of the first parameter and of the others, the flag, step,
+ * how many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, the third is 0. */
 static void build_optimizer(vt_case_graph *c, const vt_case *s)
 {
     const vt_optimizer *kind;

@@ -213,8 +213,8 @@ typedef struct vt_update_param {
     float rate;                    /* of the learning rate */
     bool decay;                    /* weight decay applies */
 } vt_update_param;
-/* One step of an optimizer over n parameters p with gradients g, in place, unless flag is set. With t = step + 1, lr the
- * step's times the parameter's rate, decay the step's or 0, and m, v the moments:
+/* One step of an optimizer over n parameters p with gradients g, in place, unless flag is set. With t = step + 1, lr
+ * the step's times the parameter's rate, decay the step's or 0, and m, v the moments:
  *
  *   all     first g *= min(1, max_norm / (norm + 1e-6)) where max_norm > 0; last ema = d ema + (1 - d) p
  *   adamw   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  p *= 1 - lr decay

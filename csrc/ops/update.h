@@ -23,8 +23,8 @@ typedef struct vt_update {
     int apply;                   /* 0: the flag is set, nothing is written */
 } vt_update;
 
-/* LAMB first scales gradients so that their norm, after --clip-grad, is at most this: the max_grad_norm that timm's Lamb
- * and apex's FusedLAMB have where nobody says otherwise, as timm's factory does not. */
+/* LAMB first scales gradients so that their norm, after --clip-grad, is at most this: the max_grad_norm that timm's
+ * Lamb and apex's FusedLAMB have where nobody says otherwise, as timm's factory does not. */
 #define VT_LAMB_NORM 1.0
 
 /* own_norm: of the gradients, at most, by the optimizer's own rule; 0: it has none. */

@@ -12,8 +12,8 @@ static vt_status matches_nothing(const vt_store *params, const char *glob)
     if (!names) return vt_fail_memory("names");
     for (int i = 0; i < params->count; i++) names[i] = params->entries[i].name;
     const char *near = vt_suggest(glob, names, params->count);
-    vt_status st = vt_fail(VT_INVALID, "--freeze %s: matches no parameter%s%s; they are named as in timm, such as %s", glob,
-                           near ? ": did you mean " : "", near ? near : "", names[params->count - 1]);
+    vt_status st = vt_fail(VT_INVALID, "--freeze %s: matches no parameter%s%s; they are named as in timm, such as %s",
+                           glob, near ? ": did you mean " : "", near ? near : "", names[params->count - 1]);
     vt_free(names);
     return st;
 }

@@ -33,9 +33,9 @@ typedef struct vt_schedule {
  * per-epoch updates s is the start of the epoch before: epochs 0 and 1 share the warm-up rate. */
 double vt_schedule_lr(const vt_schedule *schedule, int64_t step);
 
-/* d of ema = d ema + (1 - d) p in step s = 0, 1, ...: decay, or with a warm-up min(decay, 1 - (s + 1)^(-2/3)): the first
- * step makes the average the weights themselves. (timm's ModelEmaV3 with use_warmup, gamma 1 and power 2/3: its step
- * count is of updates done, s + 1, and it takes 1 off.) */
+/* d of ema = d ema + (1 - d) p in step s = 0, 1, ...: decay, or with a warm-up min(decay, 1 - (s + 1)^(-2/3)): the
+ * first step makes the average the weights themselves. (timm's ModelEmaV3 with use_warmup, gamma 1 and power 2/3: its
+ * step count is of updates done, s + 1, and it takes 1 off.) */
 double vt_ema_decay(double decay, bool warmup, int64_t step);
 
 #endif

@@ -58,7 +58,7 @@ typedef struct vt_step {
     vt_tensor *teacher;         /* likewise, its logits; NULL: none */
 } vt_step;
 
-/* For a declared model, whose entries it freezes and thaws as the configuration says; nothing is allocated on a device. */
+/* For a declared model, whose entries it freezes and thaws as the configuration says; no device allocates anything. */
 vt_status vt_stores_create(vt_stores *stores, vt_store *params, const vt_step_config *config);
 /* Puts the weights into the bound state; NULL: there are none. */
 void vt_stores_weigh(const vt_stores *stores, vt_device *device, const float *class_weights);

@@ -1,4 +1,4 @@
-/* vitc/train.h - optimizer steps on a model: forward, backward, gradient clipping, optimizer and EMA as one planned graph.
+/* vitc/train.h - optimizer steps on a model: forward, backward, clipping, optimizer and EMA as one planned graph.
  *
  *     vt_train_options o = vt_train_defaults();
  *     o.batch_size = 128;

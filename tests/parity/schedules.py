@@ -30,6 +30,10 @@ RUNS = [(1, 5, False), (3, 4, False), (3, 0, False), (3, 6, True)]
 TOLERANCE = 1e-7  # relative: the log has the rate as it is written for people
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def make_data(root, images):
     rng = random.Random(0)
     for split, count in (("train", images), ("val", 1)):
@@ -37,14 +41,13 @@ def make_data(root, images):
             os.makedirs(f"{root}/{split}/{c}")
             for i in range(count):
                 rows = b"".join(b"\0" + bytes(rng.randrange(256) for _ in range(16)) for _ in range(16))
-                chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
                 with open(f"{root}/{split}/{c}/{i}.png", "wb") as f:
                     f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)) +
                             chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def theirs(sched, per_epoch, warmup, once):
-    """The rate of each step: timm's own loop, which sets it after a step or, as DeiT does, after an epoch by its number."""
+    """The rate of each step: timm's own loop, which sets it after a step, or DeiT's, after an epoch by its number."""
     name, more = SCHEDULES[sched]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
     scheduler, _ = create_scheduler_v2(optimizer, sched=name, num_epochs=EPOCHS, min_lr=MIN_LR, warmup_lr=WARMUP_LR,
@@ -64,11 +67,11 @@ def theirs(sched, per_epoch, warmup, once):
 def ours(vitc, root, sched, per_epoch, warmup, once):
     """Of the last step of each epoch."""
     more = SCHEDULES[sched][1] if sched == "step" else {}
-    words = [vitc, "train", "--data-path", f"{root}/{per_epoch}", "--output_dir", f"{root}/run", "--overwrite", "--model",
-             "deit_micro", "--depth", 1, "--embed-dim", 8, "--num-heads", 1, "--img-size", 16, "--in-chans", 1, "--device", "cpu",
-             "--batch-size", 2, "--unscale-lr", "--lr", LR, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR, "--epochs", EPOCHS,
-             "--sched", sched, "--warmup-epochs", warmup, "--num-workers", 1, "--opt", "sgd", "--no-model-ema",
-             "--save-steps", 1000000]
+    words = [vitc, "train", "--data-path", f"{root}/{per_epoch}", "--output_dir", f"{root}/run", "--overwrite",
+             "--model", "deit_micro", "--depth", 1, "--embed-dim", 8, "--num-heads", 1, "--img-size", 16, "--in-chans", 1,
+             "--device", "cpu", "--num-workers", 1, "--batch-size", 2, "--opt", "sgd", "--no-model-ema", "--save-steps",
+             1000000, "--unscale-lr", "--lr", LR, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR, "--epochs", EPOCHS,
+             "--sched", sched, "--warmup-epochs", warmup]
     words += ["--sched-per-epoch"] if once else []
     for name, value in more.items():
         words += ["--" + name.replace("_", "-"), value]

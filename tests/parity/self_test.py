@@ -40,7 +40,8 @@ ARITHMETIC = {
     "dist_token not decayed": patched(reference, "is_decayed", lambda name, p: p.ndim > 1 and "token" not in name
                                       and name != "pos_embed"),
     "cls_token decayed": patched(reference, "is_decayed", lambda name, p: p.ndim > 1 and name != "pos_embed"),
-    "learning rate off by 0.1 %": patched(optimizers, "create", lambda m, lr, wd, **flags: CREATE(m, 1.001 * lr, wd, **flags)),
+    "learning rate off by 0.1 %": patched(optimizers, "create",
+                                          lambda m, lr, wd, **given: CREATE(m, 1.001 * lr, wd, **given)),
     "LAMB that never scales down": ("fusedlamb", patched(optimizers, "LAMB_NORM", 1e9)),
     "momentum without Nesterov": ("sgd", flags("sgd", opt="momentum")),
     "Lion's two betas swapped": ("lion", flags("lion", opt="lion", betas=(0.99, 0.9))),

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""reference.py against timm's own models: names, shapes, logits, every gradient and activation, in fp64; and optimizers.py
-against its optimizers."""
+"""reference.py against timm's own models: names, shapes, logits, every gradient and activation, in fp64; and
+optimizers.py against its optimizers."""
 import sys
 
 import torch
@@ -97,7 +97,8 @@ def main():
         print(f"timm {timm.__version__}: --opt {opt:26} {error:.1e} {'ok' if good else 'FAILED'}", flush=True)
     error = ema_difference()
     failed |= not error < TOLERANCE
-    print(f"timm {timm.__version__}: --model-ema-warmup {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}", flush=True)
+    print(f"timm {timm.__version__}: --model-ema-warmup {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}",
+          flush=True)
     for name, overrides in NAMES.items():
         error = difference(name, overrides)
         failed |= not error < TOLERANCE

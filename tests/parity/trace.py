@@ -91,7 +91,7 @@ def command(vitc, device, case, config, folder):
         text = "%dx%d" % value if name == "img_size" else str(value).lower()
         words += ["--" + name.replace("_", "-"), text] if name != "num_classes" else []
     for name, value in case["optimizer"].items():
-        flag = {"betas": "opt-betas", "eps": "opt-eps", "ema_warmup": "model-ema-warmup"}.get(name, name.replace("_", "-"))
+        flag = {"betas": "opt-betas", "eps": "opt-eps", "ema_warmup": "model-ema-warmup"}.get(name, name).replace("_", "-")
         text = ",".join(map(str, value)) if isinstance(value, tuple) else value
         words += ["--" + flag] + ([] if value is True else [text])
     for flag, value in (("--clip-grad", case["clip_grad"]), ("--model-ema-decay", case["ema_decay"])):
@@ -138,7 +138,7 @@ def error(name, got, want, most):
 
 
 def moved(case):
-    """By how much an element may differ whose gradient is rounding: Lion's sign may be right in one and wrong in the other."""
+    """By how much an element may differ whose gradient is rounding: Lion's sign is then either."""
     return case["lr"] * case["steps"] * (2 if case["optimizer"].get("opt") == "lion" else 1)
 
 

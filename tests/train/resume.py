@@ -109,7 +109,8 @@ def kill_and_resume(data, out, rng):
 
 
 # Flags, and the roles that moments have in checkpoints.
-OPTIMIZERS = [(["--opt", "adamw", "--layer-decay", "0.7", "--freeze", "blocks.0.*,patch_embed.proj.bias"], ["exp_avg", "exp_avg_sq"]),
+OPTIMIZERS = [(["--opt", "adamw", "--layer-decay", "0.7", "--freeze", "blocks.0.*,patch_embed.proj.bias"],
+               ["exp_avg", "exp_avg_sq"]),
               (["--opt", "lamb", "--model-ema-warmup"], ["exp_avg", "exp_avg_sq"]),
               (["--opt", "sgd", "--attn-only", "--sched", "linear"], ["momentum_buffer"]),
               (["--opt", "lion", "--opt-betas", "0.8,0.9", "--sched", "step", "--decay-epochs", "1"], ["exp_avg"])]
