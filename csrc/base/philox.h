@@ -4,6 +4,7 @@
  * key and a 128-bit counter, so there is no state to save and a number does not depend on who draws it.
  *
  *   data    key = seed                        counter = { draw, epoch, sample, purpose << 24 | repeat }
+ *   mixing  key = seed                        counter = { draw, step of the run, slot in the global batch, purpose << 24 }
  *   graph   key = seed mixed with the hash    counter = { element / 4, slot in the global batch, step, 0xffffffff }
  *           of the op's name
  *
@@ -82,7 +83,9 @@ enum vt_purpose {
     VT_PURPOSE_FLIP,
     VT_PURPOSE_SPLIT,
     VT_PURPOSE_INIT,
-    VT_PURPOSE_AUGMENT
+    VT_PURPOSE_AUGMENT,
+    VT_PURPOSE_ERASE,
+    VT_PURPOSE_MIX
 };
 
 typedef struct vt_rng {
@@ -95,6 +98,12 @@ VT_HD vt_rng vt_rng_data(uint64_t seed, enum vt_purpose purpose, uint32_t epoch,
 {
     vt_rng r = {seed, 0, epoch, sample, (uint32_t)purpose << 24 | (repeat & 0xFFFFFFu), {{0, 0, 0, 0}}};
     return r;
+}
+
+/* Of the samples that one draw mixes: `slot` is that of the first. */
+VT_HD vt_rng vt_rng_mix(uint64_t seed, uint32_t step, uint32_t slot)
+{
+    return vt_rng_data(seed, VT_PURPOSE_MIX, step, slot, 0);
 }
 
 VT_HD uint32_t vt_rng_bits(vt_rng *r)
