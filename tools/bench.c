@@ -72,6 +72,7 @@ static vt_status bench_options(vt_options *options, settings *s, vt_bench_option
     if (st) return st;
     int micro = r->micro_batch_size ? r->micro_batch_size : r->batch_size;
     b->batch_size = r->batch_size;
+    vt_effects_flags_apply(&r->effects, &b->erase, &b->mixing);
     b->train = vt_recipe_train_options(r, r->batch_size / micro * r->grad_accum_steps);
     return vt_loss_open(&b->train.loss, &r->loss, &b->model, NULL, NULL);
 }

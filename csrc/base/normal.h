@@ -54,9 +54,10 @@ VT_HD void vt_normals(vt_philox block, float out[4])
 /* The graph's draw for element `e` alone, as vt_graph_uniform. */
 VT_HD float vt_graph_normal(uint64_t key, uint32_t step, uint32_t slot, uint32_t e)
 {
-    float four[4];
-    vt_normals(vt_graph_draw(key, step, slot, e / 4), four);
-    return four[e % 4];
+    vt_philox block = vt_graph_draw(key, step, slot, e / 4);
+    float a, b;
+    vt_normal_pair(e & 2 ? block.v[2] : block.v[0], e & 2 ? block.v[3] : block.v[1], &a, &b);
+    return e & 1 ? b : a;
 }
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 
-enum { MAX_WORKERS = 256, MAX_PREFETCH = 4096, MAX_CHUNK = 32, MESSAGE_BYTES = 1024 };
+enum { MAX_CHUNK = 32, MESSAGE_BYTES = 1024 };
 
 enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_HELD };
 
@@ -40,6 +40,7 @@ struct vt_loader {
     slot *slots;        /* [ring] */
     uint8_t *pixels;    /* [ring, B, H, W, C], each micro-batch aligned */
     int32_t *ints;      /* the batches' small arrays */
+    float *weights;     /* [ring, B, 3] of their mixing */
     vt_pick *picks;     /* [ring, B] */
     uint32_t *order;    /* [samples] of the epoch being begun; NULL in evaluation */
     uint32_t order_epoch;
@@ -84,12 +85,19 @@ static void make_blank(vt_loader *l, slot *s, int b)
     s->batch.labels[b] = -1;
 }
 
+static void erase(vt_loader *l, slot *s, int b)
+{
+    const vt_transform *t = &l->o.transform;
+    if (!s->batch.boxes) return;
+    vt_erase_draw(&l->o.erase, t->height, t->width, l->o.sampler.seed, s->batch.epoch, s->batch.samples[b],
+                  (uint32_t)s->batch.repeats[b], s->batch.boxes + (ptrdiff_t)b * l->o.erase.most * 4);
+}
+
 static vt_status make_sample(vt_loader *l, worker *w, slot *s, int b)
 {
     uint8_t *out = s->batch.images + (size_t)b * l->image_bytes;
     uint32_t i = s->picks[b].sample, n = l->o.sampler.samples, tries = l->o.sampler.train ? n : 1;
     s->batch.samples[b] = i;
-    s->batch.slots[b] = s->picks[b].slot;
     s->batch.repeats[b] = s->picks[b].repeat;
     if (b >= s->picked) {
         make_blank(l, s, b);
@@ -101,6 +109,7 @@ static vt_status make_sample(vt_loader *l, worker *w, slot *s, int b)
         if (st == VT_OK) {
             s->batch.samples[b] = i;
             s->batch.labels[b] = vt_dataset_label(l->ds, i);
+            erase(l, s, b);
             w->valid++;
             return VT_OK;
         }
@@ -154,6 +163,11 @@ static void begin_slot(vt_loader *l)
     s->batch.step = l->step;
     s->batch.micro = l->micro;
     s->batch.valid = 0;
+    int batch = l->o.sampler.micro_batch;
+    for (int b = 0; b < batch; b++) s->batch.slots[b] = s->picks[b].slot;
+    if (s->batch.mixed.where)
+        vt_mixing_draw(&l->o.mixing, l->o.transform.height, l->o.transform.width, l->o.sampler.seed, l->epoch,
+                       (uint32_t)(l->epoch * l->steps + l->step), s->batch.slots, batch, &s->batch.mixed);
     s->state = SLOT_FILLING;
     s->taken = s->done = 0;
     s->failed_at = -1;
@@ -275,62 +289,34 @@ int vt_loader_is_bad(const vt_loader *l, uint32_t sample)
 
 /* --- creation --- */
 
-static vt_status check_options(vt_loader *l)
-{
-    const vt_loader_options *o = &l->o;
-    const vt_sampler *s = &o->sampler;
-    int64_t batch = (int64_t)s->micro_batch * s->micros;
-    if (s->micro_batch < 1 || s->micros < 1 || batch > INT32_MAX)
-        return vt_fail(VT_INVALID, "a batch of %d x %d images: want at least 1 and less than 2^31", s->micros,
-                       s->micro_batch);
-    if (s->repeats < 1) return vt_fail(VT_INVALID, "--aug-repeats %d: want at least 1", s->repeats);
-    if (o->micro_begin < 0 || o->micro_begin >= o->micro_end || o->micro_end > s->micros)
-        return vt_fail(VT_INVALID, "micro-batches %d to %d of %d: nothing to load", o->micro_begin, o->micro_end,
-                       s->micros);
-    if (o->workers < 0 || o->workers > MAX_WORKERS)
-        return vt_fail(VT_INVALID, "--workers %d: want 0 to %d", o->workers, MAX_WORKERS);
-    if (o->prefetch < 1 || o->prefetch > MAX_PREFETCH)
-        return vt_fail(VT_INVALID, "--prefetch %d: want 1 to %d micro-batches", o->prefetch, MAX_PREFETCH);
-    vt_status st = vt_transform_check(&o->transform);
-    if (st != VT_OK) return st;
-    if (o->transform.channels != vt_dataset_channels(l->ds))
-        return vt_fail(VT_INVALID, "the model takes %d channels, the data set was opened for %d", o->transform.channels,
-                       vt_dataset_channels(l->ds));
-    l->o.sampler.samples = vt_dataset_count(l->ds);
-    l->steps = vt_sampler_steps(&l->o.sampler);
-    if (l->steps == 0)
-        return vt_fail(VT_INVALID,
-                       "a global batch of %lld is larger than the data, %u training images: lower --batch-size",
-                       (long long)batch, (unsigned)s->samples);
-    if (o->step < 0 || o->step > l->steps)
-        return vt_fail(VT_INVALID, "step %lld of an epoch of %lld: the data or the batch has changed",
-                       (long long)o->step, (long long)l->steps);
-    return VT_OK;
-}
-
 static vt_status allocate(vt_loader *l)
 {
     const vt_transform *t = &l->o.transform;
     size_t b = (size_t)l->o.sampler.micro_batch, n = l->o.sampler.samples;
     l->image_bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
     size_t slot_bytes = vt_loader_slot_bytes(&l->o), ring = (size_t)l->ring;
+    bool train = l->o.sampler.train, erases = train && l->o.erase.probability > 0, mixes = train && vt_mixing_on(&l->o.mixing);
+    size_t boxes = erases ? 4 * (size_t)l->o.erase.most : 0, where = mixes ? 5 : 0, each = 4 + boxes + where;
     l->slots = vt_alloc(ring * sizeof *l->slots);
     l->pixels = vt_alloc_raw(ring * slot_bytes);
-    l->ints = vt_alloc(ring * 4 * b * sizeof *l->ints);
+    l->ints = vt_alloc(ring * each * b * sizeof *l->ints);
+    l->weights = vt_alloc(ring * 3 * b * sizeof *l->weights);
     l->picks = vt_alloc(ring * b * sizeof *l->picks);
     l->bad = vt_alloc(n);
-    l->order = l->o.sampler.train ? vt_alloc_raw(n * sizeof *l->order) : NULL;
+    l->order = train ? vt_alloc_raw(n * sizeof *l->order) : NULL;
     l->workers = vt_alloc((size_t)(l->o.workers ? l->o.workers : 1) * sizeof *l->workers);
-    if (!l->slots || !l->pixels || !l->ints || !l->picks || !l->bad || !l->workers || (l->o.sampler.train && !l->order))
+    if (!l->slots || !l->pixels || !l->ints || !l->weights || !l->picks || !l->bad || !l->workers || (train && !l->order))
         return vt_fail_memory("the loader's micro-batches: lower --batch-size or --prefetch");
     for (size_t k = 0; k < ring; k++) {
-        int32_t *ints = l->ints + k * 4 * b;
+        int32_t *ints = l->ints + k * each * b;
         l->slots[k].picks = l->picks + k * b;
         l->slots[k].batch = (vt_batch){.images = l->pixels + k * slot_bytes,
                                        .labels = ints,
                                        .samples = (uint32_t *)ints + b,
                                        .repeats = ints + 2 * b,
-                                       .slots = ints + 3 * b};
+                                       .slots = ints + 3 * b,
+                                       .boxes = erases ? ints + 4 * b : NULL};
+        if (mixes) l->slots[k].batch.mixed = (vt_mixed){ints + (4 + boxes) * b, l->weights + k * 3 * b};
     }
     return VT_OK;
 }
@@ -346,7 +332,7 @@ vt_status vt_loader_create(vt_loader **out, const vt_dataset *ds, const vt_loade
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
-    VT_TRY(check_options(l));
+    VT_TRY(vt_loader_check(&l->o, ds, &l->steps));
     l->ring = vt_loader_slots(&l->o);
     l->chunk = l->o.sampler.micro_batch / (4 * (l->o.workers ? l->o.workers : 1));
     l->chunk = l->chunk < 1 ? 1 : l->chunk > MAX_CHUNK ? MAX_CHUNK : l->chunk;
@@ -386,6 +372,7 @@ void vt_loader_destroy(vt_loader *l)
     vt_free(l->slots);
     vt_free(l->pixels);
     vt_free(l->ints);
+    vt_free(l->weights);
     vt_free(l->picks);
     vt_free((void *)l->bad);
     vt_free(l->order);

@@ -13,6 +13,8 @@
 
 #include "base/alloc.h"
 #include "data/dataset.h"
+#include "data/erase.h"
+#include "data/mixing.h"
 #include "data/sampler.h"
 #include "data/transform.h"
 
@@ -22,6 +24,8 @@ enum { VT_PREFETCH = 3 }; /* of training runs */
 typedef struct vt_loader_options {
     vt_sampler sampler;       /* `samples` is filled in from the data set */
     vt_transform transform;
+    vt_erase erase;           /* in training; all zeros: none */
+    vt_mixing mixing;         /* likewise */
     int micro_begin, micro_end; /* this process's micro-batches of each step: [begin, end) of 0 .. micros */
     uint32_t epoch;           /* where to begin */
     int64_t step;             /* in that epoch; its number of steps means the next epoch */
@@ -50,13 +54,17 @@ typedef struct vt_batch {
     uint32_t *samples; /* [B] index in the data set, of the replacement where there is one */
     int32_t *repeats;  /* [B] */
     int32_t *slots;    /* [B] position in the step's global list */
+    int32_t *boxes;    /* [B, R, 4] what the graph erases; NULL: nothing */
+    vt_mixed mixed;    /* how the graph mixes the samples; NULLs: not at all */
     int valid;         /* labels that are not -1 */
     uint32_t epoch;
     int64_t step;
     int micro;
 } vt_batch;
 
-/* Starts the threads. VT_INVALID: a batch larger than the data. The data set must outlive the loader. */
+/* VT_INVALID: options that make no sense, or a batch larger than the data. Fills in sampler.samples; *steps: of an epoch. */
+vt_status vt_loader_check(vt_loader_options *options, const vt_dataset *ds, int64_t *steps);
+/* Starts the threads. VT_INVALID as vt_loader_check. The data set must outlive the loader. */
 vt_status vt_loader_create(vt_loader **loader, const vt_dataset *ds, const vt_loader_options *options);
 void vt_loader_destroy(vt_loader *loader); /* at any moment: stops the threads and waits for them; NULL is allowed */
 

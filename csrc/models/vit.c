@@ -52,12 +52,12 @@ static vt_status vit_check(const vt_model_config *c)
 static vt_tensor *patch_embed(vt_builder *b, const vt_model_config *c, vt_tensor *images)
 {
     int p = c->patch_size, s = c->patch_stride ? c->patch_stride : p;
-    vt_patchify_attrs a = {p, p, s, s, {0}, {0}};
+    vt_patchify_attrs a = {.patch_h = p, .patch_w = p, .stride_h = s, .stride_w = s};
     for (int i = 0; i < c->in_chans; i++) {
         a.mean[i] = c->mean[i];
         a.inv_std[i] = 1 / c->std[i];
     }
-    vt_tensor *patches = vt_patchify(b->g, "patch_embed.patches", images, &a);
+    vt_tensor *patches = vt_patchify_with(b->g, "patch_embed.patches", images, &a, b->effects);
     float bound = 1 / sqrtf((float)(p * p * c->in_chans));
     /* The file has Conv2d's [D, C, p, p]; patches have their channels last. */
     vt_entry weight = {.name = "patch_embed.proj.weight", .ndim = 4, .shape = {c->embed_dim, p, p, c->in_chans},

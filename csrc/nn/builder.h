@@ -11,6 +11,7 @@ typedef struct vt_builder {
     bool masks;            /* drop-path reads inputs "mask.NAME" real [B] in place of draws */
     const char *suffix;    /* of this micro-batch's inputs: "", ".0", ".1", … */
     vt_random random;
+    const vt_effects *effects; /* of the images; NULL: none */
     int64_t batch;
     int layer;             /* of the parameters that are declared next: vt_entry */
     vt_tensor **low;       /* [params->count]: what GEMMs read in place of a parameter; NULL: the parameters */

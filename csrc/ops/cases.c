@@ -66,11 +66,63 @@ static vt_random draws(vt_case_graph *c, int64_t batch)
 static void build_patchify(vt_case_graph *c, const vt_case *s)
 {
     const int *d = s->dim;
-    vt_patchify_attrs a = {d[4] / 10, d[4] % 10, d[5] / 10, d[5] % 10, {0.4f, 0.5f, 0.6f, 0.7f}, {4, 5, 3, 2}};
+    vt_patchify_attrs a = {d[4] / 10, d[4] % 10, d[5] / 10, d[5] % 10, .mean = {0.4f, 0.5f, 0.6f, 0.7f},
+                           .inv_std = {4, 5, 3, 2}};
     vt_dtype dtype = s->value == 1 ? c->g->real : VT_U8;
     float low = s->value == 1 ? -1 : 0, high = s->value == 1 ? 1 : 256;
     vt_tensor *images = vt_case_feed(c, "images", dtype, low, high, DIMS(d[0], d[1], d[2], d[3]));
     output(c, vt_patchify(c->g, "patchify", images, &a));
+}
+
+static float *numbers(vt_case_graph *c, int64_t n)
+{
+    float *values = vt_arena_alloc(&c->g->arena, (size_t)n * sizeof *values);
+    if (!values) c->g->status = vt_fail_memory("case");
+    return values;
+}
+
+/* Top, left, height, width of the i-th of some boxes in an image; every fourth is none. */
+static void put_box(float *box, int i, int height, int width)
+{
+    box[0] = (float)(3 * i % height);
+    box[1] = (float)(5 * i % width);
+    box[2] = i % 4 == 3 ? 0 : (float)(1 + (7 * i + height / 2) % (height - 3 * i % height));
+    box[3] = i % 4 == 3 ? 0 : (float)(1 + (11 * i + width / 2) % (width - 5 * i % width));
+}
+
+/* Mixup, cutmix, both at once and nothing, in turn. */
+static void mix(vt_case_graph *c, vt_effects *e, int batch, int height, int width)
+{
+    static const float weights[][3] = {{0.3f, 0.3f, 0.3f}, {0, 1, 0.4f}, {0.25f, 0.75f, 0.6f}, {1, 1, 1}, {0, 0, 0}};
+    float *where = numbers(c, 5 * batch), *w = numbers(c, 3 * batch);
+    for (int b = 0; where && w && b < batch; b++) {
+        where[5 * b] = (float)(batch - 1 - b);
+        put_box(where + 5 * b + 1, b, height, width);
+        memcpy(w + 3 * b, weights[b % 5], sizeof *weights);
+    }
+    e->where = given(c, "where", VT_I32, where, DIMS(batch, 5));
+    e->weights = given(c, "weights", c->g->real, w, DIMS(batch, 3));
+}
+
+/* dim: as build_patchify; value: 100 for real images, 10 times what is erased (1 const, 2 rand, 3 pixel), 1: mixed */
+static void build_effects(vt_case_graph *c, const vt_case *s)
+{
+    enum { R = 3 };
+    const int *d = s->dim;
+    vt_patchify_attrs a = {d[4] / 10, d[4] % 10, d[5] / 10, d[5] % 10, .mean = {0.4f, 0.5f, 0.6f, 0.7f},
+                           .inv_std = {4, 5, 3, 2}};
+    int what = (int)s->value, real = what >= 100, erase = what / 10 % 10;
+    vt_effects e = {.erase = erase - 1};
+    vt_tensor *images = vt_case_feed(c, "images", real ? c->g->real : VT_U8, real ? -1 : 0, real ? 1 : 256,
+                                     DIMS(d[0], d[1], d[2], d[3]));
+    float *boxes = numbers(c, 4 * R * d[0]);
+    for (int i = 0; boxes && i < R * d[0]; i++) put_box(boxes + 4 * i, i, d[1], d[2]);
+    if (erase) {
+        e.boxes = given(c, "boxes", VT_I32, boxes, DIMS(d[0], R, 4));
+        e.random = draws(c, d[0]);
+    }
+    if (what % 10) mix(c, &e, d[0], d[1], d[2]);
+    output(c, vt_patchify_with(c->g, "patchify", images, &a, &e));
 }
 
 /* dim: B, P, D, with cls, with dist; value 1: positions of the patches alone */
@@ -219,6 +271,14 @@ static void build_smooth(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *labels = vt_case_feed(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
     output(c, vt_smooth(c->g, "smooth", labels, s->dim[1], s->value));
+}
+
+static void build_smooth_mixed(vt_case_graph *c, const vt_case *s)
+{
+    vt_tensor *labels = vt_case_feed(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
+    vt_effects e = {NULL};
+    mix(c, &e, s->dim[0], 1, 1);
+    output(c, vt_smooth_with(c->g, "smooth", labels, s->dim[1], s->value, &e));
 }
 
 static vt_tensor *class_weights(vt_case_graph *c, const vt_case *s)

@@ -30,11 +30,37 @@ enum { VT_MAX_CHANNELS = 16 };
 typedef struct vt_patchify_attrs {
     int patch_h, patch_w, stride_h, stride_w;
     float mean[VT_MAX_CHANNELS], inv_std[VT_MAX_CHANNELS]; /* of u8 images: (v / 255 - mean) * inv_std */
+    int erase;    /* a vt_erase_mode, and the key of its draws: made by the builder */
+    uint64_t key;
 } vt_patchify_attrs;
 /* images u8 or real [B, H, W, C] -> [B, P, ph*pw*C]: patches in row-major order, each with its pixels row-major and
  * channels last; P = ((H - ph) / sh + 1) * ((W - pw) / sw + 1). Pixels beyond the last whole patch are not used
  * (Conv2d, no padding). u8 is normalised, real is taken as it is. Not differentiable. */
 vt_tensor *vt_patchify(vt_graph *g, const char *name, vt_tensor *images, const vt_patchify_attrs *attrs);
+
+typedef struct vt_random {
+    vt_tensor *step;    /* i32 [1]: number of the optimizer step */
+    vt_tensor *slots;   /* i32 [B]: each sample's slot in the step's global batch */
+    uint64_t seed;
+} vt_random;
+typedef enum vt_erase_mode { VT_ERASE_CONST, VT_ERASE_RAND, VT_ERASE_PIXEL } vt_erase_mode;
+/* What happens to normalised images on their way to the patches: random erasing (Zhong et al., 2020), then mixup (Zhang
+ * et al., 2018) and cutmix (Yun et al., 2019), of which both are
+ *     inside the box a * own + (1 - a) * partner's, outside b * own + (1 - b) * partner's;
+ * the partner is erased by its own boxes and noise. A box is cut off at the image's borders by the data layer. Erased
+ * pixels become 0 (const), one N(0, 1) a box and channel (rand) or one a pixel and channel (pixel; base/normal.h); of
+ * boxes that overlap the last counts. Noise is keyed by the name "erase" whatever the node's is, so that a teacher sees
+ * the student's. Element: (y * W + x) * C + c, or box * C + c. */
+typedef struct vt_effects {
+    vt_tensor *boxes;     /* i32 [B, R, 4]: top, left, height, width; height 0: none. NULL: nothing is erased */
+    vt_erase_mode erase;
+    vt_random random;     /* of the noise */
+    vt_tensor *where;     /* i32 [B, 5]: partner within the batch, and the box. NULL: nothing is mixed */
+    vt_tensor *weights;   /* real [B, 3]: a, b, and t of the target */
+} vt_effects;
+/* The same with effects, where they are not NULL. */
+vt_tensor *vt_patchify_with(vt_graph *g, const char *name, vt_tensor *images, const vt_patchify_attrs *attrs,
+                            const vt_effects *effects);
 
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
@@ -120,11 +146,6 @@ typedef struct vt_attention_attrs {
  * qkv [B, N, 3, H, D] given as [B, N, 3*H*D]; bias [1 or H, N, N] or NULL (an additive mask is a bias without
  * gradient); random (see vt_random) or all NULL with dropout 0 -> out [B, N, H*D], lse [B, H, N] (log-sum-exp of the
  * scaled, biased scores). Probabilities are not kept: the gradient recomputes them from lse. */
-typedef struct vt_random {
-    vt_tensor *step;    /* i32 [1]: number of the optimizer step */
-    vt_tensor *slots;   /* i32 [B]: each sample's slot in the step's global batch */
-    uint64_t seed;
-} vt_random;
 vt_tensor *vt_attention(vt_graph *g, const char *name, vt_tensor *qkv, vt_tensor *bias, int heads, float dropout,
                         const vt_random *random);
 
@@ -154,6 +175,9 @@ typedef struct vt_smooth_attrs {
 } vt_smooth_attrs;
 /* labels i32 [B] -> [B, K]: 1 - s + s/K at the label, s/K elsewhere */
 vt_tensor *vt_smooth(vt_graph *g, const char *name, vt_tensor *labels, int classes, float smoothing);
+/* The same mixed as the images are, where they are: t * own + (1 - t) * partner's. */
+vt_tensor *vt_smooth_with(vt_graph *g, const char *name, vt_tensor *labels, int classes, float smoothing,
+                          const vt_effects *effects);
 /* mean over b of -sum_k weights[k] * targets[b,k] * log softmax(logits)[b,k], as torch's CrossEntropyLoss(weight) of
  * probabilities: divided by B, not by a sum of weights.  logits, targets [B, K]; weights [K], or NULL for 1 */
 vt_tensor *vt_cross_entropy(vt_graph *g, const char *name, vt_tensor *logits, vt_tensor *targets, vt_tensor *weights);

@@ -12,6 +12,25 @@
 
 enum { WARM_UP = 2, LEAST_STEPS = 3, MOST_STEPS = 10000, OP_STEPS = 5 };
 
+/* Micro-batch k of the made-up step, erased and mixed as those of a run are. */
+static vt_micro make_micro(const vt_bench_subject *s, const vt_bench_options *o, int k)
+{
+    const vt_model_config *c = &o->model;
+    int batch = o->train.batch_size, first = k * batch, boxes = 4 * o->train.erase_boxes;
+    size_t pixels = (size_t)c->img_height * (size_t)c->img_width * (size_t)c->in_chans;
+    const vt_mixed mixed = {s->mixed.where + 5 * first, s->mixed.weights + 3 * first};
+    vt_micro m = {.images = s->images + (size_t)first * pixels, .labels = s->labels + first,
+                  .slots = s->trainer->slots + first};
+    for (int i = first; boxes && i < first + batch; i++)
+        vt_erase_draw(&o->erase, c->img_height, c->img_width, 0, 0, (uint32_t)i, 0, s->boxes + i * boxes);
+    if (boxes) m.boxes = s->boxes + first * boxes;
+    if (!o->train.mixing) return m;
+    vt_mixing_draw(&o->mixing, c->img_height, c->img_width, 0, 0, 0, m.slots, batch, &mixed);
+    m.where = mixed.where;
+    m.weights = mixed.weights;
+    return m;
+}
+
 vt_status vt_bench_open(vt_bench_subject *s, const vt_bench_options *o)
 {
     vt_status st;
@@ -24,9 +43,14 @@ vt_status vt_bench_open(vt_bench_subject *s, const vt_bench_options *o)
     VT_TRY(vt_trainer_create(&s->trainer, s->model, &o->train));
     s->images = vt_alloc_raw(pixels);
     s->labels = vt_alloc_raw(samples * sizeof *s->labels);
-    if (!s->images || !s->labels) VT_TRY(vt_fail_memory("made-up images"));
+    s->boxes = vt_alloc(samples * 4 * (size_t)o->train.erase_boxes * sizeof *s->boxes);
+    s->mixed = (vt_mixed){vt_alloc(samples * 5 * sizeof(int32_t)), vt_alloc(samples * 3 * sizeof(float))};
+    s->micros = vt_alloc((size_t)o->train.micro_batches * sizeof *s->micros);
+    if (!s->images || !s->labels || !s->boxes || !s->mixed.where || !s->mixed.weights || !s->micros)
+        VT_TRY(vt_fail_memory("made-up images"));
     for (size_t i = 0; i < pixels; i++) s->images[i] = (uint8_t)(vt_rng_bits(&random) >> 24);
     for (size_t i = 0; i < samples; i++) s->labels[i] = (int32_t)vt_rng_below(&random, (uint32_t)c->classes);
+    for (int k = 0; k < o->train.micro_batches; k++) s->micros[k] = make_micro(s, o, k);
     return VT_OK;
 fail:
     vt_bench_close(s);
@@ -35,8 +59,9 @@ fail:
 
 vt_status vt_bench_take_step(vt_bench_subject *s)
 {
-    float loss;
-    return vt_trainer_step(s->trainer, s->images, s->labels, 1e-6f, &loss);
+    float loss, norm;
+    vt_status st = vt_trainer_queue(s->trainer, s->micros, 1e-6f);
+    return st ? st : vt_trainer_read(s->trainer, &loss, &norm);
 }
 
 void vt_bench_close(vt_bench_subject *s)
@@ -45,6 +70,10 @@ void vt_bench_close(vt_bench_subject *s)
     vt_model_destroy(s->model);
     vt_free(s->images);
     vt_free(s->labels);
+    vt_free(s->boxes);
+    vt_free(s->mixed.where);
+    vt_free(s->mixed.weights);
+    vt_free(s->micros);
     *s = (vt_bench_subject){0};
 }
 

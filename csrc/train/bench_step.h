@@ -3,6 +3,7 @@
 #define VT_TRAIN_BENCH_STEP_H
 
 #include "base/text.h"
+#include "data/erase.h"
 #include "train/bench_ops.h"
 #include "train/bench_sgemm.h"
 #include "train/trainer.h"
@@ -10,6 +11,8 @@
 typedef struct vt_bench_options {
     vt_model_config model;
     vt_train_options train;
+    vt_erase erase;         /* what the made-up batch is erased and mixed by, where train says so */
+    vt_mixing mixing;
     int batch_size; /* as --batch-size, for the report */
     vt_model_options device;
     int steps;              /* measured, after the warm-up; 0: as many as fill `seconds`, at least 3 */
@@ -23,7 +26,9 @@ typedef struct vt_bench_subject {
     vt_model *model;
     vt_trainer *trainer;
     uint8_t *images;
-    int32_t *labels;
+    int32_t *labels, *boxes;
+    vt_mixed mixed;
+    vt_micro *micros;
 } vt_bench_subject;
 vt_status vt_bench_open(vt_bench_subject *subject, const vt_bench_options *options);
 vt_status vt_bench_take_step(vt_bench_subject *subject);

@@ -190,10 +190,13 @@ static vt_status share_evaluation(vt_ledger *l, const vt_model_config *model, vt
 /* Of `micros` micro-batches, where the graph that was planned has fewer. */
 static size_t input_bytes(const vt_step *step, int planned, int micros, const vt_device *d)
 {
-    const vt_tensor *of_micro[] = {step->inputs->images, step->inputs->targets, step->inputs->slots};
+    const vt_step_inputs *in = step->inputs;
+    const vt_tensor *of_micro[] = {in->images, in->targets, in->slots, in->boxes, in->where, in->weights};
     size_t slot = vt_exec_slot_bytes(step->graph);
-    for (int i = 0; i < 3; i++)
-        slot += (size_t)(micros - planned) * ((vt_tensor_bytes(of_micro[i]) + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN);
+    for (size_t i = 0; i < sizeof of_micro / sizeof *of_micro; i++) {
+        size_t bytes = of_micro[i] ? vt_tensor_bytes(of_micro[i]) : 0;
+        slot += (size_t)(micros - planned) * ((bytes + VT_ALIGN - 1) / VT_ALIGN * VT_ALIGN);
+    }
     return vt_exec_ring_bytes(d, slot);
 }
 

@@ -179,7 +179,7 @@ static vt_status predict_chunk(predictor *p, int *next)
 
 static vt_status write_tensors(predictor *p)
 {
-    vt_save_images images = {&p->model->config, p->model->device, p->pixels, p->read};
+    vt_save_images images = {&p->model->config, p->model->device, p->pixels, p->read, NULL};
     vt_save_tensor tensor = vt_save_images_tensor(&images);
     return vt_safetensors_write(p->job->tensors, &tensor, 1, NULL, 0);
 }

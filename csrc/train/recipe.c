@@ -80,12 +80,7 @@ static const vt_option recipe_table[] = {
      .help = "brightness, contrast and saturation change by up to this factor; with --aa none or 3a alone"},
     {.name = "ThreeAugment", .aliases = "three-augment", .kind = VT_OPT_FLAG, RECIPE(three_augment),
      .group = "Augmentation", .help = "--aa 3a, as DeiT III has it"},
-    {.name = "reprob", .kind = VT_OPT_STRING, RECIPE(reprob), .fallback = "0", .group = "Augmentation",
-     .help = "random erasing: not in this version"},
-    {.name = "mixup", .kind = VT_OPT_STRING, RECIPE(mixup), .fallback = "0", .group = "Augmentation",
-     .help = "not in this version"},
-    {.name = "cutmix", .kind = VT_OPT_STRING, RECIPE(cutmix), .fallback = "0", .group = "Augmentation",
-     .help = "not in this version"},
+    {.name = "effects", .kind = VT_OPT_TABLE, RECIPE(effects), .table = vt_effects_flags_table},
     {0}};
 
 #define RUN(member) VT_FIELD(vt_run_flags, member), .group = "Run"
@@ -114,18 +109,11 @@ const vt_option vt_settings_table[] = {
 
 vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
 {
-    const struct { const char *flag, *value; } absent[] = {
-        {"reprob", s->recipe.reprob}, {"mixup", s->recipe.mixup}, {"cutmix", s->recipe.cutmix}};
-    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
-        const char *v = absent[i].value;
-        double number = 1;
-        bool off = !v || strcmp(v, "none") == 0 || (vt_parse_double(v, strlen(v), &number) && number == 0);
-        if (!off) return vt_fail(VT_INVALID, "--%s %s: not in this version; leave the flag away", absent[i].flag, v);
-    }
     const vt_recipe *r = &s->recipe;
     vt_augment augment = {0};
     vt_status st = vt_recipe_augment(r, &augment);
     if (st == VT_OK) st = vt_loss_flags_check(&r->loss);
+    if (st == VT_OK) st = vt_effects_flags_check(&r->effects);
     if (st) return st;
     if (r->three_augment && vt_options_given(o, "aa") && r->aa && strcmp(r->aa, "3a") != 0)
         return vt_fail(VT_INVALID, "--aa %s: --ThreeAugment takes its place; leave one of them away", r->aa);
@@ -168,6 +156,7 @@ vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64
     vt_text set = {0};
     vt_augment augment = {0};
     if (s->recipe.three_augment) st = vt_options_set(o, "aa", "3a", VT_FROM_PRESET);
+    if (s->recipe.three_augment && st == VT_OK) st = vt_options_set(o, "reprob", "0", VT_FROM_PRESET); /* as DeiT III */
     if (images >= 100000 && side > 64) return st;
     preset(o, &st, &set, "crop-pct", "1");
     preset(o, &st, &set, "aug-repeats", "1");
@@ -175,6 +164,9 @@ vt_status vt_recipe_preset(vt_options *o, vt_settings *s, uint32_t images, int64
     if (!s->recipe.three_augment) preset(o, &st, &set, "aa", "none");
     if (st == VT_OK) st = vt_recipe_augment(&s->recipe, &augment);
     if (augment.policy == VT_AUGMENT_NONE) preset(o, &st, &set, "color-jitter", "0");
+    preset(o, &st, &set, "reprob", "0");
+    preset(o, &st, &set, "mixup", "0");
+    preset(o, &st, &set, "cutmix", "0");
     double half_life = steps_per_epoch > 0 ? (double)steps_per_epoch : 1;
     preset_number(o, &st, &set, "model-ema-decay", pow(0.5, 1 / half_life));
     double warmup = 0.05 * s->recipe.epochs;
@@ -200,5 +192,11 @@ vt_train_options vt_recipe_train_options(const vt_recipe *r, int micros)
                           .ema_decay = (float)r->model_ema_decay, .recompute = r->recompute,
                           .seed = (uint64_t)r->seed};
     vt_optimizer_flags_apply(&r->optimizer, &o);
+    vt_erase erase;
+    vt_mixing mixing;
+    vt_effects_flags_apply(&r->effects, &erase, &mixing);
+    o.erase_boxes = erase.probability > 0 ? erase.most : 0;
+    o.erase_mode = r->effects.remode;
+    o.mixing = vt_mixing_on(&mixing);
     return o;
 }

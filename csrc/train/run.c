@@ -119,7 +119,8 @@ static vt_status take_batches(loop *l)
         vt_status st = vt_loader_next(l->loader, &l->batches[k]);
         if (st) return st;
         if (!l->batches[k]) return vt_fail(VT_FAILED, "the loader ended before the run");
-        l->micros[k] = (vt_micro){l->batches[k]->images, l->batches[k]->labels, l->batches[k]->slots};
+        const vt_batch *b = l->batches[k];
+        l->micros[k] = (vt_micro){b->images, b->labels, b->slots, b->boxes, b->mixed.where, b->mixed.weights};
     }
     return VT_OK;
 }

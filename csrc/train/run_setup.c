@@ -166,6 +166,7 @@ vt_status vt_run_open_data(vt_run_parts *r)
     r->loading.workers = s->data.num_workers < processors ? s->data.num_workers : processors;
     r->loading.prefetch = VT_PREFETCH;
     r->loading.skip_bad = s->data.bad_images;
+    vt_effects_flags_apply(&s->recipe.effects, &r->loading.erase, &r->loading.mixing);
     r->steps_per_epoch = vt_sampler_steps(&r->loading.sampler);
     if (!r->steps_per_epoch)
         return vt_fail(VT_INVALID, "--batch-size %d x --grad-accum-steps %d: larger than the %u training images of %s",

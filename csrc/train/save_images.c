@@ -1,61 +1,140 @@
 #include "train/save_images.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "graph/exec.h"
 #include "ops/ops.h"
 
-/* A graph of patchify alone, with patches of one pixel: what is left of it is the normalisation. */
-static vt_status build(vt_graph *g, const vt_model_config *m, vt_tensor **pixels)
+/* A graph of patchify alone, with the whole image as its patch, and what it reads: an image and, with effects, its
+ * partner. */
+typedef struct view {
+    const vt_save_images *s;
+    vt_graph *g;
+    vt_exec *exec;
+    vt_workspace workspace;
+    vt_tensor *made;
+    uint8_t *images;  /* [2, H, W, C] */
+    int32_t *boxes;   /* [2, R, 4] */
+    float *pixels;    /* [2, H, W, C] */
+    int32_t slots[2], where[10];
+    float weights[6];
+} view;
+
+static vt_status build(view *v)
 {
-    vt_patchify_attrs a = {1, 1, 1, 1, {0}, {0}};
+    const vt_model_config *m = v->s->model;
+    const vt_step_effects *e = v->s->effects;
+    int64_t n = e ? 2 : 1, image[] = {n, m->img_height, m->img_width, m->in_chans};
+    vt_patchify_attrs a = {m->img_height, m->img_width, m->img_height, m->img_width, .mean = {0}};
+    vt_effects effects = {NULL};
     for (int i = 0; i < m->in_chans; i++) {
         a.mean[i] = m->mean[i];
         a.inv_std[i] = 1 / m->std[i];
     }
-    int64_t shape[] = {1, m->img_height, m->img_width, m->in_chans};
-    *pixels = vt_patchify(g, "pixels", vt_graph_input(g, "images", VT_U8, 4, shape), &a);
-    if (*pixels) (*pixels)->keep = true;
-    return vt_graph_plan(g);
+    if (e && e->erase_boxes) {
+        effects.boxes = vt_graph_input(v->g, "boxes", VT_I32, 3, (int64_t[]){n, e->erase_boxes, 4});
+        effects.erase = (vt_erase_mode)e->erase_mode;
+        effects.random = (vt_random){vt_graph_input(v->g, "step", VT_I32, 1, (int64_t[]){1}),
+                                     vt_graph_input(v->g, "slots", VT_I32, 1, &n), e->seed};
+    }
+    if (e && e->where) {
+        effects.where = vt_graph_input(v->g, "where", VT_I32, 2, (int64_t[]){n, 5});
+        effects.weights = vt_graph_input(v->g, "weights", VT_F32, 2, (int64_t[]){n, 3});
+    }
+    v->made = vt_patchify_with(v->g, "pixels", vt_graph_input(v->g, "images", VT_U8, 4, image), &a, &effects);
+    if (v->made) v->made->keep = true;
+    return vt_graph_plan(v->g);
 }
 
-/* One image after the other: pixels [H, W, C], planes [C, H, W]. */
-static vt_status put_images(const vt_save_images *s, vt_exec *e, const vt_tensor *made, float *pixels, float *planes,
-                            vt_writer *out)
+static vt_status open_view(view *v)
 {
-    size_t chans = (size_t)s->model->in_chans, area = (size_t)s->model->img_height * (size_t)s->model->img_width;
-    for (int64_t i = 0; i < s->count; i++) {
-        vt_exec_bind(e, "images", s->images + (size_t)i * area * chans);
-        vt_status st = vt_exec_run(e);
-        if (st) return st;
-        vt_exec_read(e, made, pixels);
-        for (size_t c = 0; c < chans; c++)
-            for (size_t p = 0; p < area; p++) planes[c * area + p] = pixels[p * chans + c];
-        st = vt_writer_put(out, planes, area * chans * sizeof *planes);
-        if (st) return st;
+    const vt_step_effects *e = v->s->effects;
+    size_t boxes = e ? 8 * (size_t)e->erase_boxes : 0;
+    vt_status st;
+    v->workspace.device = v->s->device;
+    VT_TRY(vt_graph_create(&v->g, VT_F32));
+    VT_TRY(build(v));
+    VT_TRY(vt_exec_create(&v->exec, v->g, &v->workspace));
+    v->images = vt_alloc_raw((size_t)vt_tensor_count(v->made));
+    v->boxes = vt_alloc(boxes * sizeof *v->boxes);
+    v->pixels = vt_alloc_raw(vt_tensor_bytes(v->made));
+    if (!v->images || !v->boxes || !v->pixels) VT_TRY(vt_fail_memory("images"));
+    vt_exec_bind(v->exec, "images", v->images);
+    vt_exec_bind(v->exec, "boxes", v->boxes);
+    vt_exec_bind(v->exec, "where", v->where);
+    vt_exec_bind(v->exec, "weights", v->weights);
+    vt_exec_bind(v->exec, "slots", v->slots);
+    if (e) vt_exec_bind(v->exec, "step", &e->step);
+fail:
+    return st;
+}
+
+/* Image i as sample 0, its partner as sample 1, which is not mixed itself. */
+static void put(view *v, int64_t i)
+{
+    const vt_save_images *s = v->s;
+    const vt_step_effects *e = s->effects;
+    size_t bytes = (size_t)s->model->img_height * (size_t)s->model->img_width * (size_t)s->model->in_chans;
+    int64_t from[] = {i, e && e->where ? e->where[5 * i] : i};
+    for (int k = 0; k < (e ? 2 : 1); k++) {
+        memcpy(v->images + (size_t)k * bytes, s->images + (size_t)from[k] * bytes, bytes);
+        if (!e) continue;
+        v->slots[k] = e->slots[from[k]];
+        if (e->erase_boxes)
+            memcpy(v->boxes + k * 4 * e->erase_boxes, e->boxes + from[k] * 4 * e->erase_boxes,
+                   4 * (size_t)e->erase_boxes * sizeof *v->boxes);
+        v->weights[3 * k] = v->weights[3 * k + 1] = v->weights[3 * k + 2] = 1;
     }
-    return VT_OK;
+    if (!e || !e->where) return;
+    v->where[0] = 1;
+    memcpy(v->where + 1, e->where + 5 * i + 1, 4 * sizeof *v->where);
+    memcpy(v->weights, e->weights + 3 * i, 3 * sizeof *v->weights);
+}
+
+vt_status vt_seen_images(const vt_save_images *s, vt_take_image *take, void *arg)
+{
+    view v = {.s = s};
+    vt_status st = open_view(&v);
+    for (int64_t i = 0; i < s->count && st == VT_OK; i++) {
+        put(&v, i);
+        st = vt_exec_run(v.exec);
+        if (st) break;
+        vt_exec_read(v.exec, v.made, v.pixels);
+        st = take(arg, i, v.pixels);
+    }
+    vt_free(v.images);
+    vt_free(v.boxes);
+    vt_free(v.pixels);
+    vt_exec_destroy(v.exec);
+    vt_workspace_free(&v.workspace);
+    vt_graph_destroy(v.g);
+    return st;
+}
+
+typedef struct planes {
+    const vt_model_config *model;
+    float *values; /* [C, H, W] */
+    vt_writer *out;
+} planes;
+
+static vt_status put_planes(void *arg, int64_t i, const float *pixels)
+{
+    const planes *p = arg;
+    size_t chans = (size_t)p->model->in_chans, area = (size_t)p->model->img_height * (size_t)p->model->img_width;
+    for (size_t c = 0; c < chans; c++)
+        for (size_t k = 0; k < area; k++) p->values[c * area + k] = pixels[k * chans + c];
+    return vt_writer_put(p->out, p->values, area * chans * sizeof *p->values);
 }
 
 static vt_status produce(void *arg, vt_writer *out)
 {
     const vt_save_images *s = arg;
-    vt_workspace workspace = {.device = s->device};
-    vt_graph *g = NULL;
-    vt_exec *e = NULL;
-    vt_tensor *made = NULL;
-    float *pixels = NULL;
-    vt_status st;
-    VT_TRY(vt_graph_create(&g, VT_F32));
-    VT_TRY(build(g, s->model, &made));
-    VT_TRY(vt_exec_create(&e, g, &workspace));
-    pixels = vt_alloc_raw(2 * vt_tensor_bytes(made));
-    if (!pixels) VT_TRY(vt_fail_memory("images"));
-    st = put_images(s, e, made, pixels, pixels + vt_tensor_count(made), out);
-fail:
-    vt_free(pixels);
-    vt_exec_destroy(e);
-    vt_workspace_free(&workspace);
-    vt_graph_destroy(g);
+    const vt_model_config *m = s->model;
+    size_t count = (size_t)m->in_chans * (size_t)m->img_height * (size_t)m->img_width;
+    planes p = {m, vt_alloc_raw(count * sizeof *p.values), out};
+    vt_status st = p.values ? vt_seen_images(s, put_planes, &p) : vt_fail_memory("images");
+    vt_free(p.values);
     return st;
 }
 

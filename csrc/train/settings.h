@@ -5,6 +5,8 @@
 
 #include "base/options.h"
 #include "data/dataset.h"
+#include "data/erase.h"
+#include "data/mixing.h"
 #include "data/transform.h"
 #include "graph/backend.h"
 #include "train/loss_flags.h"
@@ -82,6 +84,18 @@ void vt_optimizer_flags_apply(const vt_optimizer_flags *flags, vt_train_options 
 
 /* --- the recipe and the run --- */
 
+/* Random erasing, mixup and cutmix. */
+typedef struct vt_effects_flags {
+    double reprob;
+    int remode, recount;                          /* remode: a vt_erase_mode */
+    double mixup, cutmix, cutmix_minmax[2], mixup_prob, mixup_switch_prob;
+    int mixup_mode, mixup_off_epoch;              /* a vt_mixing's mode */
+} vt_effects_flags;
+extern const vt_option vt_effects_flags_table[];
+
+vt_status vt_effects_flags_check(const vt_effects_flags *flags);
+void vt_effects_flags_apply(const vt_effects_flags *flags, vt_erase *erase, vt_mixing *mixing);
+
 typedef struct vt_recipe {
     int batch_size, micro_batch_size, lanes, grad_accum_steps, epochs;
     int64_t max_steps;                            /* 0: all */
@@ -103,7 +117,7 @@ typedef struct vt_recipe {
     const char *aa;                               /* vt_augment_parse */
     double color_jitter;
     bool three_augment;                           /* instead of aa */
-    const char *reprob, *mixup, *cutmix;          /* off: other values are refused */
+    vt_effects_flags effects;
 } vt_recipe;
 
 typedef struct vt_run_flags {

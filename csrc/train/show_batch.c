@@ -1,6 +1,7 @@
 #include "models/model.h"
 #include "train/show_batch.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,9 @@ typedef struct show {
     int batch;                    /* samples shown */
     uint8_t *images;              /* [batch, H, W, C] */
     int32_t *labels, *slots;      /* [batch] */
+    int32_t *boxes, *where;       /* as vt_step_effects has them */
+    float *weights;
+    vt_step_effects effects;
     float *targets;               /* [batch, classes] */
     vt_save_tensor *tensors;      /* images, targets, masks */
     int tensor_count;
@@ -63,6 +67,42 @@ static vt_status check_position(const show *s)
     return VT_OK;
 }
 
+static vt_status reserve(show *s)
+{
+    const vt_loader_options *o = &s->parts.loading;
+    const vt_transform *t = &o->transform;
+    const vt_recipe *r = &s->settings.recipe;
+    vt_train_options train = vt_recipe_train_options(r, o->sampler.micros);
+    size_t n = (size_t)s->batch, boxes = 4 * (size_t)train.erase_boxes;
+    s->images = vt_arena_alloc(&s->arena, n * (size_t)t->height * (size_t)t->width * (size_t)t->channels);
+    s->labels = vt_arena_alloc(&s->arena, n * (7 + boxes) * sizeof *s->labels);
+    s->weights = vt_arena_alloc(&s->arena, n * 3 * sizeof *s->weights);
+    if (!s->images || !s->labels || !s->weights) return vt_fail_memory("batch");
+    s->slots = s->labels + n;
+    s->where = s->slots + n;
+    s->boxes = s->where + 5 * n;
+    s->effects = (vt_step_effects){.slots = s->slots, .boxes = s->boxes, .erase_boxes = train.erase_boxes,
+                                   .erase_mode = train.erase_mode, .where = train.mixing ? s->where : NULL,
+                                   .weights = s->weights, .seed = train.seed,
+                                   .step = (int32_t)(s->job->epoch * s->parts.steps_per_epoch + s->job->step)};
+    return VT_OK;
+}
+
+/* Sample i of a micro-batch as sample `to`; its partner p is then sample p * stride + first. */
+static void take_sample(show *s, const vt_batch *b, int i, int to, int first, int stride)
+{
+    const vt_transform *t = &s->parts.loading.transform;
+    size_t bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels, boxes = 4 * (size_t)s->effects.erase_boxes;
+    memcpy(s->images + (size_t)to * bytes, b->images + (size_t)i * bytes, bytes);
+    s->labels[to] = b->labels[i];
+    s->slots[to] = b->slots[i];
+    if (b->boxes) memcpy(s->boxes + (size_t)to * boxes, b->boxes + (size_t)i * boxes, boxes * sizeof *b->boxes);
+    if (!b->mixed.where) return;
+    memcpy(s->where + 5 * to, b->mixed.where + 5 * i, 5 * sizeof *s->where);
+    memcpy(s->weights + 3 * to, b->mixed.weights + 3 * i, 3 * sizeof *s->weights);
+    s->where[5 * to] = s->where[5 * to] * stride + first;
+}
+
 /* Micro-batch k of M holds positions k, k + M, … of the step's global list. */
 static vt_status load(show *s)
 {
@@ -71,8 +111,6 @@ static vt_status load(show *s)
     vt_status st;
     bool whole = s->job->micro < 0;
     int micros = o.sampler.micros, each = o.sampler.micro_batch;
-    const vt_transform *t = &o.transform;
-    size_t bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
     o.epoch = (uint32_t)s->job->epoch;
     o.step = s->job->step;
     o.epochs = o.epoch + 1;
@@ -81,20 +119,13 @@ static vt_status load(show *s)
     o.micro_begin = whole ? 0 : s->job->micro;
     o.micro_end = whole ? micros : s->job->micro + 1;
     s->batch = each * (o.micro_end - o.micro_begin);
-    s->images = vt_arena_alloc(&s->arena, (size_t)s->batch * bytes);
-    s->labels = vt_arena_alloc(&s->arena, 2 * (size_t)s->batch * sizeof *s->labels);
-    if (!s->images || !s->labels) return vt_fail_memory("batch");
-    s->slots = s->labels + s->batch;
+    VT_TRY(reserve(s));
     VT_TRY(vt_loader_create(&loader, s->parts.train, &o));
     for (int k = o.micro_begin; k < o.micro_end; k++) {
         const vt_batch *b;
         VT_TRY(vt_loader_next(loader, &b));
-        for (int i = 0; i < each; i++) {
-            int to = whole ? i * micros + k : i;
-            memcpy(s->images + (size_t)to * bytes, b->images + (size_t)i * bytes, bytes);
-            s->labels[to] = b->labels[i];
-            s->slots[to] = b->slots[i];
-        }
+        for (int i = 0; i < each; i++)
+            take_sample(s, b, i, whole ? i * micros + k : i, whole ? k : 0, whole ? micros : 1);
         vt_loader_release(loader, b);
     }
 fail:
@@ -114,8 +145,13 @@ static vt_graph *build(show *s, vt_store *params, vt_tensor **targets)
     b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
                            vt_graph_input(g, "slots", VT_I32, 1, &batch), (uint64_t)s->settings.recipe.seed};
     vt_model_build(&b, c, vt_graph_input(g, "images", VT_U8, 4, shape));
-    *targets = vt_smooth(g, "targets", vt_graph_input(g, "labels", VT_I32, 1, &batch), c->classes,
-                         (float)s->settings.recipe.smoothing);
+    vt_effects effects = {NULL};
+    if (s->effects.where) {
+        effects.where = vt_graph_input(g, "where", VT_I32, 2, (int64_t[]){batch, 5});
+        effects.weights = vt_graph_input(g, "weights", VT_F32, 2, (int64_t[]){batch, 3});
+    }
+    *targets = vt_smooth_with(g, "targets", vt_graph_input(g, "labels", VT_I32, 1, &batch), c->classes,
+                              (float)s->settings.recipe.smoothing, &effects);
     if (*targets) (*targets)->keep = true;
     for (int i = 0; i < g->n_nodes; i++)
         if (g->nodes[i]->op == &vt_op_drop_path) g->nodes[i]->out[0]->keep = true;
@@ -150,7 +186,6 @@ static vt_status draw(show *s)
     vt_workspace workspace = {.device = s->device};
     vt_exec *e = NULL;
     vt_tensor *targets = NULL;
-    int32_t number = (int32_t)(s->job->epoch * s->parts.steps_per_epoch + s->job->step);
     vt_store_init(&params, "param", VT_F32);
     vt_graph *g = build(s, &params, &targets);
     if (!g) return vt_fail_memory("graph");
@@ -159,7 +194,9 @@ static vt_status draw(show *s)
     VT_TRY(vt_exec_create(&e, g, &workspace));
     s->tensors = vt_arena_alloc(&s->arena, ((size_t)g->n_nodes + 2) * sizeof *s->tensors);
     if (!s->tensors) VT_TRY(vt_fail_memory("tensors"));
-    vt_exec_bind(e, "step", &number);
+    vt_exec_bind(e, "step", &s->effects.step);
+    vt_exec_bind(e, "where", s->where);
+    vt_exec_bind(e, "weights", s->weights);
     vt_exec_bind(e, "slots", s->slots);
     vt_exec_bind(e, "labels", s->labels);
     vt_exec_bind(e, "images", s->images);
@@ -178,27 +215,59 @@ fail:
 
 /* --- files --- */
 
-static vt_status write_picture(show *s)
+typedef struct picture {
+    const vt_model_config *model;
+    uint8_t *pixels; /* [batch, H, W, C] */
+} picture;
+
+/* Normalised pixels as colours again; noise may be outside them. */
+static vt_status put_colours(void *arg, int64_t i, const float *pixels)
+{
+    const picture *p = arg;
+    const vt_model_config *m = p->model;
+    int64_t count = (int64_t)m->img_height * m->img_width * m->in_chans;
+    for (int64_t k = 0; k < count; k++) {
+        float v = rintf(255 * (pixels[k] * m->std[k % m->in_chans] + m->mean[k % m->in_chans]));
+        p->pixels[i * count + k] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+    }
+    return VT_OK;
+}
+
+/* The class and its target; mixed with another one, both classes with theirs. */
+static vt_status caption(show *s, int i, vt_cell *cell)
+{
+    int own = s->labels[i], other = s->effects.where ? s->labels[s->where[5 * i]] : own;
+    const char *name = vt_dataset_class(s->parts.train, own);
+    const float *targets = s->targets + (int64_t)i * s->parts.config.classes;
+    if (other != own && s->weights[3 * i + 2] < 1) {
+        cell->lines[0] = vt_arena_printf(&s->arena, "%.2f %s", (double)targets[own], name);
+        cell->lines[1] = vt_arena_printf(&s->arena, "%.2f %s", (double)targets[other],
+                                         vt_dataset_class(s->parts.train, other));
+    } else {
+        cell->lines[0] = name;
+        cell->lines[1] = vt_arena_printf(&s->arena, "%.3f", (double)targets[own]);
+    }
+    return cell->lines[0] && cell->lines[1] ? VT_OK : vt_fail_memory("picture");
+}
+
+static vt_status write_picture(show *s, const vt_save_images *images)
 {
     const vt_model_config *c = &s->parts.config;
     size_t bytes = (size_t)c->img_height * (size_t)c->img_width * (size_t)c->in_chans;
     vt_cell *cells = vt_arena_alloc(&s->arena, (size_t)s->batch * sizeof *cells);
-    for (int i = 0; cells && i < s->batch; i++) {
-        float target = s->targets[(int64_t)i * c->classes + s->labels[i]];
-        const char *value = vt_arena_printf(&s->arena, "%.3f", (double)target);
-        if (!value) return vt_fail_memory("picture");
-        cells[i] = (vt_cell){.pixels = s->images + (size_t)i * bytes,
-                             .lines = {vt_dataset_class(s->parts.train, s->labels[i]), value},
-                             .colours = {VT_INK_BLACK, VT_INK_GREY}};
+    picture p = {c, vt_arena_alloc(&s->arena, (size_t)s->batch * bytes)};
+    if (!cells || !p.pixels) return vt_fail_memory("picture");
+    vt_status st = vt_seen_images(images, put_colours, &p);
+    for (int i = 0; i < s->batch && st == VT_OK; i++) {
+        cells[i] = (vt_cell){.pixels = p.pixels + (size_t)i * bytes, .colours = {VT_INK_BLACK, VT_INK_GREY}};
+        st = caption(s, i, &cells[i]);
     }
-    if (!cells) return vt_fail_memory("picture");
-    return vt_grid_write(s->job->output, cells, s->batch, c->img_width, c->img_height, c->in_chans);
+    return st ? st : vt_grid_write(s->job->output, cells, s->batch, c->img_width, c->img_height, c->in_chans);
 }
 
-static vt_status write_tensors(show *s)
+static vt_status write_tensors(show *s, vt_save_images *images)
 {
-    vt_save_images images = {&s->parts.config, s->device, s->images, s->batch};
-    s->tensors[s->tensor_count++] = vt_save_images_tensor(&images);
+    s->tensors[s->tensor_count++] = vt_save_images_tensor(images);
     return vt_safetensors_write(s->job->tensors, s->tensors, s->tensor_count, NULL, 0);
 }
 
@@ -209,8 +278,9 @@ vt_status vt_show_batch(const vt_show_batch_job *job)
     if (st == VT_OK) st = check_position(&s);
     if (st == VT_OK) st = load(&s);
     if (st == VT_OK) st = draw(&s);
-    if (st == VT_OK && job->output) st = write_picture(&s);
-    if (st == VT_OK && job->tensors) st = write_tensors(&s);
+    vt_save_images images = {&s.parts.config, s.device, s.images, s.batch, &s.effects};
+    if (st == VT_OK && job->output) st = write_picture(&s, &images);
+    if (st == VT_OK && job->tensors) st = write_tensors(&s, &images);
     vt_device_close(s.device);
     vt_run_close(&s.parts);
     vt_options_free(&s.options);

@@ -74,6 +74,15 @@ static vt_tensor *batch_input(build *b, const char *name, const char *suffix, vt
     return vt_graph_input(b->g, vt_graph_name(b->g, "%s%s", name, suffix), dtype, ndim, shape);
 }
 
+static vt_effects effects_of(build *b, vt_step_inputs *in, const char *suffix)
+{
+    int64_t boxes[] = {0, b->c->erase_boxes, 4}, where[] = {0, 5}, weights[] = {0, 3};
+    if (b->c->erase_boxes) in->boxes = batch_input(b, "boxes", suffix, VT_I32, 3, boxes);
+    if (b->c->mixing) in->where = batch_input(b, "where", suffix, VT_I32, 2, where);
+    if (b->c->mixing) in->weights = batch_input(b, "weights", suffix, b->g->real, 2, weights);
+    return (vt_effects){in->boxes, b->c->erase, {b->step_number, in->slots, b->c->seed}, in->where, in->weights};
+}
+
 static vt_tensor *forward(build *b, int micro)
 {
     const vt_model_config *m = &b->c->model;
@@ -85,12 +94,15 @@ static vt_tensor *forward(build *b, int micro)
     in->images = batch_input(b, "images", suffix, b->c->image_dtype, 4, image);
     in->slots = batch_input(b, "slots", suffix, VT_I32, 1, one);
     nn.random = (vt_random){b->step_number, in->slots, b->c->seed};
-    if (b->c->loss.teacher) b->step->teacher = vt_teacher_build(b->c->loss.teacher, b->g, in->images);
+    vt_effects effects = effects_of(b, in, suffix);
+    nn.effects = &effects;
+    if (b->c->loss.teacher) b->step->teacher = vt_teacher_build(b->c->loss.teacher, b->g, in->images, &effects);
     b->step->heads = vt_model_build(&nn, m, in->images);
     bool soft = b->c->targets == VT_TARGETS_SOFT;
     in->targets = soft ? batch_input(b, "targets", suffix, b->g->real, 2, target)
                        : batch_input(b, "labels", suffix, VT_I32, 1, one);
-    vt_tensor *targets = soft ? in->targets : vt_smooth(b->g, "targets", in->targets, m->classes, b->c->smoothing);
+    vt_tensor *targets = soft ? in->targets
+                              : vt_smooth_with(b->g, "targets", in->targets, m->classes, b->c->smoothing, &effects);
     const vt_loss_options *loss = &b->c->loss;
     vt_tensor *weights = loss->class_weights ? vt_graph_stored(b->g, &b->stores->state, STATE_WEIGHTS, false) : NULL;
     return vt_loss_build(b->g, loss, b->step->heads, targets, weights, b->step->teacher);

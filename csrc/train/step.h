@@ -21,6 +21,9 @@ typedef struct vt_step_config {
     vt_targets targets;
     float smoothing;
     vt_loss_options loss;
+    int erase_boxes;                     /* R, of a sample's random erasing; 0: none */
+    vt_erase_mode erase;
+    bool mixing;                         /* mixup and cutmix */
     bool train;                          /* dropout and drop-path */
     bool masks;                          /* drop-path's masks are inputs */
     bool recompute;                      /* activations inside a block are computed again in the backward pass */
@@ -46,6 +49,7 @@ typedef struct vt_stores {
 
 typedef struct vt_step_inputs { /* of one micro-batch */
     vt_tensor *images, *targets, *slots; /* targets: the labels, or soft ones */
+    vt_tensor *boxes, *where, *weights;  /* of erasing and mixing, as vt_effects has them; NULL where there is none */
 } vt_step_inputs;
 
 typedef struct vt_step {
@@ -70,8 +74,8 @@ enum { VT_MOST_MICRO_BATCHES = 1 << 16 }; /* each is a copy of the model's nodes
 enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 }; /* what can be read after the run, beside the loss */
 
 /* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count >
- * 1: images u8 or f32 [B, H, W, C], labels or targets, slots i32 [B]; and step i32 [1], control f32
- * [VT_CONTROL_COUNT]. */
+ * 1: images u8 or f32 [B, H, W, C], labels or targets, slots i32 [B], boxes i32 [B, R, 4], where i32 [B, 5], weights f32
+ * [B, 3]; and step i32 [1], control f32 [VT_CONTROL_COUNT]. */
 vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep);
 void vt_step_free(vt_step *step);
 

@@ -177,13 +177,13 @@ static vt_tensor **low_weights(const vt_teacher *t, vt_graph *g)
     return low;
 }
 
-vt_tensor *vt_teacher_build(const vt_teacher *t, vt_graph *g, vt_tensor *images)
+vt_tensor *vt_teacher_build(const vt_teacher *t, vt_graph *g, vt_tensor *images, const vt_effects *effects)
 {
     if (g->status || !images) return NULL;
     int first = g->n_nodes, marks = g->n_marks;
     /* The builder adds nothing to a store that has the model's entries. */
     vt_builder b = {.g = g, .params = (vt_store *)&t->params, .suffix = "", .batch = images->shape[0],
-                    .low = low_weights(t, g)};
+                    .effects = effects, .low = low_weights(t, g)};
     vt_tensor *logits = vt_model_eval_logits(&b, vt_model_build(&b, &t->config, images));
     g->n_marks = marks; /* --all shows the student's activations */
     for (int i = first; i < g->n_nodes; i++) {

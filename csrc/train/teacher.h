@@ -22,7 +22,7 @@ void vt_teacher_unload(vt_teacher *teacher); /* one that was not loaded too */
 size_t vt_teacher_bytes(const vt_teacher *teacher, vt_precision precision); /* that loading takes */
 
 /* Its logits [B, classes] of images [B, H, W, C], the mean of both heads where it has two: what vt_model_build takes,
- * loaded or not. */
-vt_tensor *vt_teacher_build(const vt_teacher *teacher, vt_graph *g, vt_tensor *images);
+ * loaded or not. effects: the student's, so that both see the same images; or NULL. */
+vt_tensor *vt_teacher_build(const vt_teacher *teacher, vt_graph *g, vt_tensor *images, const vt_effects *effects);
 
 #endif

@@ -31,6 +31,9 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
                           .targets = VT_TARGETS_LABELS,
                           .smoothing = o->smoothing,
                           .loss = o->loss,
+                          .erase_boxes = o->erase_boxes,
+                          .erase = (vt_erase_mode)o->erase_mode,
+                          .mixing = o->mixing,
                           .train = true,
                           .recompute = o->recompute,
                           .update = true,
@@ -53,6 +56,21 @@ static vt_status load_teacher(vt_trainer *t)
     if (st == VT_OK) st = vt_teacher_load(teacher, t->model->device);
     if (st == VT_OK) t->teacher = teacher;
     return st;
+}
+
+/* What is bound where a micro-batch brings no erasing or mixing of its own. */
+static vt_status make_idle_effects(vt_trainer *t)
+{
+    const vt_train_options *o = &t->options;
+    size_t batch = (size_t)o->batch_size;
+    if (o->erase_boxes) t->boxes = vt_alloc(batch * (size_t)o->erase_boxes * 4 * sizeof *t->boxes);
+    if (o->erase_boxes && !t->boxes) return vt_fail_memory("trainer");
+    if (!o->mixing) return VT_OK;
+    t->unmixed.where = vt_alloc(5 * batch * sizeof *t->unmixed.where);
+    t->unmixed.weights = vt_alloc(3 * batch * sizeof *t->unmixed.weights);
+    if (!t->unmixed.where || !t->unmixed.weights) return vt_fail_memory("trainer");
+    vt_mixing_none(o->batch_size, &t->unmixed);
+    return VT_OK;
 }
 
 vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_train_options *o)
@@ -79,6 +97,7 @@ vt_status vt_trainer_create(vt_trainer **trainer, vt_model *model, const vt_trai
     }
     for (int k = 0; k < o->micro_batches; k++)
         for (int i = 0; i < o->batch_size; i++) t->slots[k * o->batch_size + i] = i * o->micro_batches + k;
+    VT_TRY(make_idle_effects(t));
     if (o->ema) vt_store_copy(&t->stores.ema, &model->params, model->device);
     *trainer = t;
     return VT_OK;
@@ -95,6 +114,9 @@ void vt_trainer_destroy(vt_trainer *t)
     vt_stores_free(&t->stores, t->model->device);
     if (t->teacher) vt_teacher_unload(t->teacher);
     vt_free(t->slots);
+    vt_free(t->boxes);
+    vt_free(t->unmixed.where);
+    vt_free(t->unmixed.weights);
     vt_free(t);
 }
 
@@ -105,6 +127,11 @@ static void bind(vt_trainer *t, const vt_micro *micros)
         vt_exec_bind_tensor(t->exec, in->images, micros[k].images);
         vt_exec_bind_tensor(t->exec, in->targets, micros[k].labels);
         vt_exec_bind_tensor(t->exec, in->slots, micros[k].slots);
+        if (in->boxes) vt_exec_bind_tensor(t->exec, in->boxes, micros[k].boxes ? micros[k].boxes : t->boxes);
+        if (!in->where) continue;
+        bool mixed = micros[k].where != NULL;
+        vt_exec_bind_tensor(t->exec, in->where, mixed ? micros[k].where : t->unmixed.where);
+        vt_exec_bind_tensor(t->exec, in->weights, mixed ? micros[k].weights : t->unmixed.weights);
     }
 }
 
@@ -171,7 +198,7 @@ vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *l
     if (!micros) return vt_fail_memory("micro-batches");
     for (int k = 0; k < o->micro_batches; k++) {
         size_t at = (size_t)k * (size_t)o->batch_size;
-        micros[k] = (vt_micro){images + at * pixels, labels + at, t->slots + at};
+        micros[k] = (vt_micro){.images = images + at * pixels, .labels = labels + at, .slots = t->slots + at};
     }
     float norm;
     vt_status st = vt_trainer_queue(t, micros, lr);

@@ -50,6 +50,10 @@ typedef struct vt_train_options {
     bool ema;
     float ema_decay;
     bool ema_warmup;            /* the decay of step t = 1, 2, ... is min(ema_decay, 1 - t^(-2/3)) */
+    /* Room for random erasing and mixing, which training runs draw with their batches; vt_trainer_step does neither. */
+    int erase_boxes;            /* boxes that a sample may have; 0: nothing is erased */
+    int erase_mode;             /* what they are filled with: 0 zeros, 1 a normal number a channel, 2 one a pixel */
+    bool mixing;                /* mixup and cutmix */
     bool recompute;             /* less memory: activations inside a block are computed again in the backward pass */
     uint64_t seed;              /* of dropout and drop-path */
 } vt_train_options;

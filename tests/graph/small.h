@@ -81,7 +81,7 @@ static vt_tensor *small_block(small *s, int i, vt_tensor *x, float drop, const v
 
 static vt_tensor *small_forward(small *s, const small_options *o, int micro, vt_tensor *step)
 {
-    static const vt_patchify_attrs patches = {2, 2, 2, 2, {0.5f}, {4}};
+    static const vt_patchify_attrs patches = {2, 2, 2, 2, .mean = {0.5f}, .inv_std = {4}};
     vt_graph *g = s->g;
     int64_t batch = o->batch;
     vt_random random = {step, vt_graph_input(g, vt_graph_name(g, "slots.%d", micro), VT_I32, SHAPE(batch)), 3};

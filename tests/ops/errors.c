@@ -29,7 +29,7 @@ static vt_tensor *whole(vt_graph *g, int ndim, const int64_t *shape)
 
 TEST(images_and_tokens)
 {
-    vt_patchify_attrs a = {4, 4, 4, 4, {0}, {1}}, still = {4, 4, 0, 4, {0}, {1}};
+    vt_patchify_attrs a = {4, 4, 4, 4, .inv_std = {1}}, still = {4, 4, 0, 4, .inv_std = {1}};
     REFUSED("[2, 3, 9, 1] are smaller than one 4x4 patch", vt_patchify(g, "bad", input(g, SHAPE(2, 3, 9, 1)), &a));
     REFUSED("stride 0x4", vt_patchify(g, "bad", input(g, SHAPE(2, 8, 8, 1)), &still));
     REFUSED("wants images [B, H, W, C]", vt_patchify(g, "bad", input(g, SHAPE(8, 8, 1)), &a));

@@ -76,7 +76,7 @@ static double of(const lab *l, const vt_tensor *t)
 
 TEST(patchify)
 {
-    static const vt_patchify_attrs a = {2, 3, 2, 2, {0.4f, 0.5f, 0.6f}, {4, 5, 3}};
+    static const vt_patchify_attrs a = {2, 3, 2, 2, .mean = {0.4f, 0.5f, 0.6f}, .inv_std = {4, 5, 3}};
     unsigned char pixels[105];
     for (int i = 0; i < 105; i++) pixels[i] = (unsigned char)(i * 37);
     lab l;

@@ -2,9 +2,9 @@
 #ifndef VT_CPU_FAST_KEEP_H
 #define VT_CPU_FAST_KEEP_H
 
-#include "base/philox.h"
+#include "cpu/fast/draws.h"
 
-enum { VT_KEEP_BLOCKS = 16 }; /* of four draws each */
+enum { VT_KEEP_BLOCKS = VT_DRAW_BLOCKS };
 
 typedef struct vt_keep {
     uint64_t key;
@@ -15,24 +15,11 @@ typedef struct vt_keep {
 /* The draws of elements 4 * block .. 4 * block + 63, as factors: 0, or 1 / (1 - rate). */
 static inline void vt_keep_blocks(const vt_keep *k, uint32_t block, float factors[4 * VT_KEEP_BLOCKS])
 {
-    uint32_t c[4][VT_KEEP_BLOCKS], k0 = (uint32_t)k->key, k1 = (uint32_t)(k->key >> 32);
+    uint32_t words[4][VT_KEEP_BLOCKS];
     float scale = 1 / (1 - k->rate);
-    for (int i = 0; i < VT_KEEP_BLOCKS; i++) {
-        c[0][i] = block + (uint32_t)i;
-        c[1][i] = k->slot;
-        c[2][i] = k->step;
-        c[3][i] = 0xFFFFFFFFu;
-    }
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (int i = 0; i < VT_KEEP_BLOCKS; i++) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c[0][i], p1 = (uint64_t)0xCD9E8D57u * c[2][i];
-            c[0][i] = (uint32_t)(p1 >> 32) ^ c[1][i] ^ k0;
-            c[2][i] = (uint32_t)(p0 >> 32) ^ c[3][i] ^ k1;
-            c[1][i] = (uint32_t)p1;
-            c[3][i] = (uint32_t)p0;
-        }
+    vt_draw_blocks(k->key, k->step, k->slot, block, words);
     for (int i = 0; i < VT_KEEP_BLOCKS; i++)
-        for (int w = 0; w < 4; w++) factors[4 * i + w] = vt_uniform(c[w][i]) >= k->rate ? scale : 0;
+        for (int w = 0; w < 4; w++) factors[4 * i + w] = vt_uniform(words[w][i]) >= k->rate ? scale : 0;
 }
 
 /* factors[i]: of element first + i. */

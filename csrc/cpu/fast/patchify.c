@@ -1,11 +1,18 @@
 #include "cpu/fast/cut.h"
+#include "cpu/fast/draws.h"
 
 /* A row of a patch is contiguous in the image: pw * C values. */
 typedef struct job {
     const vt_run *r;
-    int64_t down, across, row, patches; /* values of a row; patches of a task */
-    float *scale, *shift;               /* of a row's bytes */
+    int64_t height, width, channels, most; /* most: boxes of a sample */
+    int64_t down, across, row, patches;    /* values of a row; patches of a task */
+    float *scale, *shift;                  /* of a row's bytes; NULL: images are real */
+    float *others;                         /* [threads, row]: a partner's */
 } job;
+
+typedef struct spot { /* where a row begins */
+    int64_t b, y, x;
+} spot;
 
 static void normalise(float *restrict out, const uint8_t *restrict bytes, const job *j)
 {
@@ -13,22 +20,76 @@ static void normalise(float *restrict out, const uint8_t *restrict bytes, const 
     for (int64_t i = 0; i < j->row; i++) out[i] = bytes[i] * scale[i] + shift[i];
 }
 
+/* The values of a row that are within a box; false: none are. */
+static bool overlap(const job *j, const int32_t *box, spot at, int64_t *from, int64_t *to)
+{
+    int64_t end = at.x + j->row / j->channels, left = box[1], right = left + box[3];
+    *from = ((left > at.x ? left : at.x) - at.x) * j->channels;
+    *to = ((right < end ? right : end) - at.x) * j->channels;
+    return at.y >= box[0] && at.y < box[0] + box[2] && *from < *to;
+}
+
+static void erase(const job *j, spot at, float *out)
+{
+    const vt_patchify_attrs *a = j->r->node->attrs;
+    const int32_t *boxes = (const int32_t *)j->r->in[1] + at.b * j->most * 4;
+    uint32_t step = (uint32_t)*(const int32_t *)j->r->in[2], slot = (uint32_t)((const int32_t *)j->r->in[3])[at.b];
+    for (int64_t k = 0, from, to; k < j->most; k++) {
+        if (!overlap(j, boxes + 4 * k, at, &from, &to)) continue;
+        int64_t first = (at.y * j->width + at.x) * j->channels + from;
+        if (a->erase == VT_ERASE_PIXEL) {
+            vt_draw_normals(a->key, step, slot, (uint32_t)first, to - from, out + from);
+            continue;
+        }
+        for (int64_t c = 0; c < j->channels; c++) {
+            float v = a->erase == VT_ERASE_CONST ? 0
+                                                 : vt_graph_normal(a->key, step, slot, (uint32_t)(k * j->channels + c));
+            for (int64_t i = from + c; i < to; i += j->channels) out[i] = v;
+        }
+    }
+}
+
+/* Normalised and erased. */
+static void read_row(const job *j, spot at, float *out)
+{
+    int64_t from = ((at.b * j->height + at.y) * j->width + at.x) * j->channels;
+    if (j->scale) normalise(out, (const uint8_t *)j->r->in[0] + from, j);
+    else memcpy(out, (const float *)j->r->in[0] + from, (size_t)j->row * sizeof *out);
+    if (j->most) erase(j, at, out);
+}
+
+static void blend(float *restrict own, const float *restrict other, int64_t from, int64_t to, float w)
+{
+    if (w == 1) return;
+    for (int64_t i = from; i < to; i++) own[i] = w * own[i] + (1 - w) * other[i];
+}
+
+static void mix(const job *j, spot at, float *out, float *other)
+{
+    const int32_t *where = (const int32_t *)j->r->in[4] + 5 * at.b;
+    const float *weights = (const float *)j->r->in[5] + 3 * at.b;
+    int64_t from = 0, to = 0;
+    if (!overlap(j, where + 1, at, &from, &to)) from = to = 0;
+    bool all_own = (from == to || weights[0] == 1) && (to - from == j->row || weights[1] == 1);
+    if (all_own) return;
+    read_row(j, (spot){where[0], at.y, at.x}, other);
+    blend(out, other, 0, from, weights[1]);
+    blend(out, other, from, to, weights[0]);
+    blend(out, other, to, j->row, weights[1]);
+}
+
 static void copy_patches(void *arg, int task, int worker)
 {
     const job *j = arg;
     const vt_patchify_attrs *a = j->r->node->attrs;
-    const vt_tensor *images = j->r->node->in[0];
-    int64_t height = images->shape[1], width = images->shape[2], channels = images->shape[3];
-    int64_t all = images->shape[0] * j->down * j->across, first = task * j->patches;
+    int64_t all = j->r->node->in[0]->shape[0] * j->down * j->across, first = task * j->patches;
     int64_t end = first + j->patches < all ? first + j->patches : all;
     float *out = (float *)j->r->out[0] + first * a->patch_h * j->row;
     for (int64_t p = first; p < end; p++) {
-        int64_t b = p / (j->down * j->across), y = p / j->across % j->down * a->stride_h,
-                x = p % j->across * a->stride_w;
-        for (int64_t i = 0; i < a->patch_h; i++, out += j->row) {
-            int64_t from = ((b * height + y + i) * width + x) * channels;
-            if (j->scale) normalise(out, (const uint8_t *)j->r->in[0] + from, j);
-            else memcpy(out, (const float *)j->r->in[0] + from, (size_t)j->row * sizeof *out);
+        spot at = {p / (j->down * j->across), p / j->across % j->down * a->stride_h, p % j->across * a->stride_w};
+        for (int64_t i = 0; i < a->patch_h; i++, at.y++, out += j->row) {
+            read_row(j, at, out);
+            if (j->others) mix(j, at, out, j->others + worker * j->row);
         }
     }
 }
@@ -36,11 +97,13 @@ static void copy_patches(void *arg, int task, int worker)
 VT_FAST_BODY(patchify)
 {
     const vt_patchify_attrs *a = r->node->attrs;
-    const vt_tensor *images = r->node->in[0];
-    int64_t channels = images->shape[3], row = a->patch_w * channels;
-    job j = {.r = r, .down = (images->shape[1] - a->patch_h) / a->stride_h + 1,
-             .across = (images->shape[2] - a->patch_w) / a->stride_w + 1, .row = row,
-             .patches = vt_piece_rows(a->patch_h * row)};
+    const vt_tensor *images = r->node->in[0], *boxes = r->node->in[1];
+    int64_t height = images->shape[1], width = images->shape[2], channels = images->shape[3];
+    int64_t row = a->patch_w * channels, patches;
+    job j = {.r = r, .height = height, .width = width, .channels = channels, .most = boxes ? boxes->shape[1] : 0,
+             .down = (height - a->patch_h) / a->stride_h + 1, .across = (width - a->patch_w) / a->stride_w + 1,
+             .row = row, .patches = vt_piece_rows(a->patch_h * row)};
+    if (r->in[4]) j.others = (float *)r->scratch + 2 * row;
     if (images->dtype == VT_U8) {
         j.scale = r->scratch;
         j.shift = j.scale + row;
@@ -50,12 +113,13 @@ VT_FAST_BODY(patchify)
             j.shift[i] = (float)(-a->mean[i % channels] * inv_std);
         }
     }
-    int64_t patches = images->shape[0] * j.down * j.across;
+    patches = images->shape[0] * j.down * j.across;
     vt_pool_run(r->pool, (int)((patches + j.patches - 1) / j.patches), copy_patches, &j);
 }
 
 VT_FAST_SCRATCH(patchify)
 {
     const vt_patchify_attrs *a = n->attrs;
-    return 2 * (size_t)a->patch_w * (size_t)n->in[0]->shape[3] * sizeof(float);
+    size_t rows = n->in[4] ? 2 + (size_t)threads : 2;
+    return rows * (size_t)a->patch_w * (size_t)n->in[0]->shape[3] * sizeof(float);
 }
