@@ -7,7 +7,7 @@
 #include "data/fixture.h"
 #include "data/loader.h"
 
-enum { SIDE = 12 };
+enum { SIDE = 12, BOXES = 2 };
 
 static inline vt_transform transform_for(int train)
 {
@@ -24,7 +24,10 @@ static inline vt_loader_options options_for(int train, int micro_batch, int micr
         .transform = transform_for(train),
         .micro_end = micros,
         .epochs = train ? 3 : 1,
-        .prefetch = 2};
+        .prefetch = 2,
+        .erase = {0.7, BOXES}, /* in evaluation neither must show */
+        .mixing = {.mixup = 0.8, .cutmix = 1, .mix_probability = 1, .switch_probability = 0.5, .mode = VT_MIX_PAIR,
+                   .off_epoch = 2}};
     return o;
 }
 
@@ -74,6 +77,8 @@ static inline uint64_t hash_batch(const vt_batch *b, int size)
     h = mix(h, b->samples, (size_t)size * 4);
     h = mix(h, b->repeats, (size_t)size * 4);
     h = mix(h, b->slots, (size_t)size * 4);
+    if (b->boxes) h = mix(h, b->boxes, (size_t)size * BOXES * 16);
+    if (b->mixed.where) h = mix(mix(h, b->mixed.where, (size_t)size * 20), b->mixed.weights, (size_t)size * 12);
     int64_t place[] = {b->valid, b->epoch, b->step, b->micro};
     return mix(h, place, sizeof place);
 }

@@ -103,6 +103,43 @@ TEST(pixels_by_key)
     fixture_remove(&f);
 }
 
+/* Boxes hang on the sample, mixing on the step of the run and the slots. */
+TEST(effects_by_key)
+{
+    enum { B = 5, M = 3 };
+    fixture f = folders(1ull << 7);
+    vt_dataset *ds = open_set(&f, VT_SPLIT_TRAIN);
+    vt_loader_options o = options_for(1, B, M);
+    o.sampler.repeats = 2;
+    o.skip_bad = 1;
+    vt_loader *l;
+    const vt_batch *b;
+    int batches = 0, erased = 0, mixed = 0;
+    CHECK_OK(vt_loader_create(&l, ds, &o));
+    while (vt_loader_next(l, &b) == VT_OK && b) {
+        int32_t boxes[4 * BOXES], where[5 * B];
+        float weights[3 * B];
+        uint32_t step = b->epoch * 2 + (uint32_t)b->step;
+        vt_mixing_draw(&o.mixing, SIDE, SIDE, 9, b->epoch, step, b->slots, B, &(vt_mixed){where, weights});
+        CHECK_EQ(memcmp(where, b->mixed.where, sizeof where), 0);
+        CHECK_EQ(memcmp(weights, b->mixed.weights, sizeof weights), 0);
+        for (int i = 0; i < B; i++) {
+            vt_erase_draw(&o.erase, SIDE, SIDE, 9, b->epoch, b->samples[i], (uint32_t)b->repeats[i], boxes);
+            CHECK_EQ(memcmp(boxes, b->boxes + (ptrdiff_t)i * 4 * BOXES, sizeof boxes), 0);
+            erased += boxes[2] > 0;
+            mixed += weights[3 * i] != 1;
+            CHECK(b->epoch < 2 || weights[3 * i] == 1);
+        }
+        batches++;
+        vt_loader_release(l, b);
+    }
+    CHECK_EQ(batches, 3 * 2 * M);
+    CHECK(erased > batches * B / 2 && mixed > batches * B / 3);
+    vt_loader_destroy(l);
+    vt_dataset_close(ds);
+    fixture_remove(&f);
+}
+
 /* --- evaluation --- */
 
 TEST(evaluation)
@@ -125,6 +162,7 @@ TEST(evaluation)
                 const uint8_t *image = b->images + (size_t)i * SIDE * SIDE * 3;
                 int counts = b->labels[i] >= 0, differ = 0;
                 valid += counts;
+                CHECK(!b->boxes && !b->mixed.where && !b->mixed.weights);
                 for (size_t k = 0; k < SIDE * SIDE * 3; k++)
                     differ += image[k] != (counts ? test_pixel(b->samples[i], k / 3) : 0);
                 CHECK_EQ(differ, 0);
@@ -257,6 +295,7 @@ int main(void)
     RUN(same_batches);
     RUN(same_batches_with_bad_images);
     RUN(pixels_by_key);
+    RUN(effects_by_key);
     RUN(evaluation);
     RUN(bad_options);
     RUN(holding);

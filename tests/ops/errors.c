@@ -27,6 +27,24 @@ static vt_tensor *whole(vt_graph *g, int ndim, const int64_t *shape)
         vt_graph_destroy(g);                                          \
     } while (0)
 
+TEST(effects)
+{
+    static const vt_patchify_attrs a = {4, 4, 4, 4, .inv_std = {1}};
+#define BAD_EFFECTS(part, ...)                                                                      \
+    REFUSED(part, vt_patchify_with(g, "bad", input(g, SHAPE(2, 8, 8, 1)), &a, &(vt_effects){__VA_ARGS__}))
+    BAD_EFFECTS("the boxes are [2, 3], not I32 [2, R, 4]", .boxes = whole(g, SHAPE(2, 3)));
+    BAD_EFFECTS("the boxes are [3, 1, 4]", .boxes = whole(g, SHAPE(3, 1, 4)));
+    BAD_EFFECTS("wants the step's number", .boxes = whole(g, SHAPE(2, 1, 4)));
+    BAD_EFFECTS("slots are [3], not I32 [2]", .boxes = whole(g, SHAPE(2, 1, 4)),
+                .random = {whole(g, SHAPE(1)), whole(g, SHAPE(3)), 0});
+    BAD_EFFECTS("I32 [2, 5]", .where = whole(g, SHAPE(2, 4)), .weights = input(g, SHAPE(2, 3)));
+    BAD_EFFECTS("I32 [2, 5]", .weights = input(g, SHAPE(2, 3)));
+    BAD_EFFECTS("F32 [2, 3]", .where = whole(g, SHAPE(2, 5)));
+    BAD_EFFECTS("F32 [2, 3]", .where = whole(g, SHAPE(2, 5)), .weights = input(g, SHAPE(2, 4)));
+    REFUSED("I32 [2, 5]", vt_smooth_with(g, "bad", whole(g, SHAPE(2)), 5, 0,
+                                         &(vt_effects){.where = whole(g, SHAPE(3, 5)), .weights = input(g, SHAPE(2, 3))}));
+}
+
 TEST(images_and_tokens)
 {
     vt_patchify_attrs a = {4, 4, 4, 4, .inv_std = {1}}, still = {4, 4, 0, 4, .inv_std = {1}};
@@ -138,6 +156,7 @@ TEST(failures_stick)
 
 int main(void)
 {
+    RUN(effects);
     RUN(images_and_tokens);
     RUN(attention_and_dropout);
     RUN(losses);

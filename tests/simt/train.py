@@ -17,7 +17,8 @@ import tempfile
 CPU, CUDA = (os.path.abspath(path) for path in sys.argv[1:3])
 FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--img-size", "8", "--patch-size",
          "4", "--in-chans", "1", "--epochs", "2", "--batch-size", "16", "--micro-batch-size", "8", "--grad-accum-steps", "2",
-         "--lr", "1e-2", "--clip-grad", "1", "--drop-path", "0.2", "--num-workers", "1"]
+         "--lr", "1e-2", "--clip-grad", "1", "--drop-path", "0.2", "--num-workers", "1", "--reprob", "0.5", "--mixup", "0.8",
+         "--cutmix", "1"]
 failures = 0
 
 

@@ -428,6 +428,25 @@ class Commands(unittest.TestCase):
                 losses.append(tensors(y)["loss"][1][0])
             self.assertAlmostEqual(sum(losses) / steps, float(rows[1 + epoch][1]), delta=2e-6)
 
+    def test_show_batch_of_mixed_steps(self):
+        """Erased and mixed images, and their soft targets, give the loss that the run had."""
+        run, x, y, picture = (self.path(name) for name in ("mixed", "mixed.st", "mixed-loss.st", "mixed.png"))
+        vitc("train", *TINY, "--data-path", self.data, "--epochs", 2, "--batch-size", 12, "--micro-batch-size", 6, "--drop-path",
+             0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0, "--reprob", 0.7, "--recount", 2, "--mixup", 0.8, "--cutmix", 1,
+             "--mixup-mode", "pair", "--output_dir", run)
+        last = os.path.join(run, "last.safetensors")
+        with open(os.path.join(run, "summary.csv")) as f:
+            rows = [line.split(",") for line in f.read().splitlines()]
+        losses, targets = [], set()
+        for step in range(4):
+            vitc("show-batch", "--run", run, "--epoch", 1, "--step", step, "--tensors", x, "--output", picture)
+            vitc("trace", *TINY, "--drop-path", 0.4, "--weights", last, "--inputs", x, "--output", y, "--train")
+            losses.append(tensors(y)["loss"][1][0])
+            targets.update(round(v, 4) for v in tensors(x)["targets"][1])
+        self.assertAlmostEqual(sum(losses) / 4, float(rows[2][1]), delta=2e-6)
+        self.assertGreater(len(targets), 10)
+        self.assertGreater(png_size(picture)[0], 84)
+
     def test_show_batch_micro(self):
         whole, part, picture = self.path("whole.st"), self.path("part.st"), self.path("batch.png")
         vitc("show-batch", "--run", self.output, "--epoch", 1, "--step", 2, "--output", picture, "--tensors", whole)
@@ -464,7 +483,7 @@ class Commands(unittest.TestCase):
                 args = dict(line.split(": ", 1) for line in f.read().splitlines() if ": " in line)
             return done.stdout, args, tensors(x)["images"][1]
         text, args, plain = images()
-        self.assertIn(" --aa none --color-jitter 0 ", text)
+        self.assertIn(" --aa none --color-jitter 0 --reprob 0 --mixup 0 --cutmix 0 ", text)
         self.assertEqual((args["aa"], args["color_jitter"], args["ThreeAugment"]), ("none", "0.0", "false"))
         text, args, rand = images("--aa", "rand-m9-mstd0.5-inc1")
         self.assertNotIn("--aa", text)
@@ -477,10 +496,22 @@ class Commands(unittest.TestCase):
         self.assertEqual(len(set(seen)), 4)
         self.assertEqual(images("--aa", "3a")[2], three)
         self.assertEqual(images("--aa", "none", "--color-jitter", 0)[2], plain)
+        text, args, erased = images("--reprob", 1, "--mixup", 0.8, "--cutmix_minmax", 0.2, 0.8)
+        self.assertNotIn("--reprob", text)
+        self.assertEqual((args["reprob"], args["mixup"], args["cutmix"]), ("1.0", "0.8", "0.0"))
+        self.assertEqual((args["mixup_mode"], args["remode"]), ("batch", "pixel"))
+        self.assertNotEqual(erased, plain)
 
     def test_augmentation_errors(self):
         for flags, part in ((("--aa", "rand-m9-q1"), '"q1"'), (("--aa", "none", "--color-jitter", -1), "--color-jitter"),
-                            (("--aa", "v0", "--ThreeAugment"), "--ThreeAugment")):
+                            (("--aa", "v0", "--ThreeAugment"), "--ThreeAugment"), (("--reprob", 1.1), "--reprob"),
+                            (("--remode", "grey"), "--remode"), (("--recount", 0), "--recount"),
+                            (("--mixup", -1), "--mixup"), (("--cutmix", "much"), "--cutmix"),
+                            (("--cutmix-minmax", 0.8, 0.2), "--cutmix-minmax"),
+                            (("--cutmix-minmax", 0.5, 0.5), "--cutmix-minmax"),
+                            (("--cutmix-minmax", 0.5, 1.5), "--cutmix-minmax"), (("--cutmix-minmax", 0.5), "--cutmix-minmax"),
+                            (("--mixup-prob", 2), "--mixup-prob"), (("--mixup-switch-prob", -0.1), "--mixup-switch-prob"),
+                            (("--mixup-mode", "all"), "--mixup-mode"), (("--mixup-off-epoch", -1), "--mixup-off-epoch")):
             for command in (("train", "--output_dir", self.path("no")), ("bench", "loader")):
                 self.assertIn(part, vitc(*command, *flags, *TINY, "--data-path", self.data, expect=2).error)
 

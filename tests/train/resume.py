@@ -17,7 +17,8 @@ import zlib
 VITC = os.path.abspath(sys.argv[1])
 FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--in-chans", "1", "--epochs", "10",
          "--batch-size", "8", "--micro-batch-size", "4", "--grad-accum-steps", "2", "--clip-grad", "1", "--drop", "0.1",
-         "--num-workers", "2", "--device", "cpu", "--aa", "rand-m9-mstd0.5-inc1"]
+         "--num-workers", "2", "--device", "cpu", "--aa", "rand-m9-mstd0.5-inc1", "--reprob", "0.5", "--recount", "2", "--mixup",
+         "0.8", "--cutmix", "1", "--mixup-mode", "elem", "--mixup-off-epoch", "8"]
 failures = 0
 
 
@@ -172,6 +173,8 @@ def main():
 
         again = subprocess.run(command(data, f"{root}/whole"), capture_output=True, text=True)
         check(again.returncode == 2 and "--overwrite" in again.stderr, "a used folder is refused")
+        other = subprocess.run(command(data, f"{root}/whole", "--resume", "auto", "--mixup", "0.5"), capture_output=True, text=True)
+        check(other.returncode == 2 and "--mixup" in other.stderr, "another mixup is refused on resume")
         changed = subprocess.run(command(data, f"{root}/whole", "--resume", "auto", "--lr", "0.1"), capture_output=True, text=True)
         check(changed.returncode == 2 and "--lr" in changed.stderr, "a changed setting is refused on resume")
     return 1 if failures else 0

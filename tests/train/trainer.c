@@ -147,6 +147,50 @@ TEST(two_models_in_two_threads)
     free(expected);
 }
 
+/* A trainer with room for erasing and mixing, which are not given, takes the steps of one without; and of one that is
+ * given nothing to do. */
+TEST(no_effects_are_none)
+{
+    enum { B = SAMPLES / 2 };
+    float *kept[3];
+    size_t bytes = 0;
+    static const int32_t no_boxes[B * 8];
+    int32_t where[5 * B];
+    float weights[3 * B], loss, norm;
+    vt_mixing_none(B, &(vt_mixed){where, weights});
+    for (int way = 0; way < 3; way++) {
+        fixture f;
+        vt_model_config c = config();
+        vt_train_options o = vt_train_defaults();
+        o.batch_size = B;
+        o.micro_batches = 2;
+        o.erase_boxes = way ? 2 : 0;
+        o.erase_mode = 2;
+        o.mixing = way > 0;
+        CHECK_OK(vt_model_create(&f.model, &c, NULL));
+        CHECK_OK(vt_trainer_create(&f.trainer, f.model, &o));
+        make_batch(f.images, f.labels);
+        vt_micro micros[2];
+        for (int k = 0; k < 2; k++)
+            micros[k] = (vt_micro){f.images + k * B * SIDE * SIDE, f.labels + k * B, f.trainer->slots + k * B, no_boxes,
+                                   where, weights};
+        for (int i = 0; i < 3; i++) {
+            if (way < 2) {
+                CHECK_OK(vt_trainer_step(f.trainer, f.images, f.labels, 1e-3f, &loss));
+            } else {
+                CHECK_OK(vt_trainer_queue(f.trainer, micros, 1e-3f));
+                CHECK_OK(vt_trainer_read(f.trainer, &loss, &norm));
+            }
+        }
+        bytes = vt_store_bytes(&f.model->params);
+        kept[way] = malloc(bytes);
+        memcpy(kept[way], f.model->params.data, bytes);
+        close_fixture(&f);
+    }
+    for (int way = 0; way < 3; way++) CHECK_MSG(memcmp(kept[way], kept[0], bytes) == 0, "way %d", way);
+    for (int way = 0; way < 3; way++) free(kept[way]);
+}
+
 TEST(bad_arguments)
 {
     fixture f;
@@ -172,6 +216,7 @@ int main(void)
     RUN(micro_batches_sum_to_the_whole);
     RUN(lanes);
     RUN(two_models_in_two_threads);
+    RUN(no_effects_are_none);
     RUN(bad_arguments);
     TEST_END();
 }
