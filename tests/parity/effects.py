@@ -232,8 +232,9 @@ def shown(args, root, flags, batch, micro, positions):
 
 
 def expect(flags, plain, samples, epoch, step, micros):
-    """What a whole step shows, given its plain images and targets in the order of its global list."""
-    images, targets = plain
+    """What a whole step shows, given its plain images in the order of its global list, and which they are."""
+    images, labels = plain, np.array(samples) // EACH
+    targets = np.where(np.arange(CLASSES) == labels[:, None], 1 - SMOOTHING, 0) + SMOOTHING / CLASSES
     number = epoch * (EACH * CLASSES // len(images)) + step
     mode = flags.get("remode", "pixel")
     images = np.stack([erased(x, erase_boxes(flags["reprob"], flags.get("recount", 1), epoch, samples[i]), mode, number, i)
@@ -259,7 +260,7 @@ def check(args, name, root, data):
     for (epoch, step), [before, _], [whole, part] in zip(positions, plain, got):
         levels = np.rint(255 * (before[0] * STD[:, None, None] + MEAN[:, None, None])).transpose(0, 2, 3, 1)
         samples = [int(np.flatnonzero((data == image).all((1, 2, 3)))[0]) for image in levels]
-        want = expect(flags, before, samples, epoch, step, micros)
+        want = expect(flags, before[0], samples, epoch, step, micros)
         for one, other in zip(whole, want):
             worst = max(worst, np.abs(one - other).max())
         for one, other in zip(part, whole):
