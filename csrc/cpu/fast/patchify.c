@@ -49,12 +49,25 @@ static void erase(const job *j, spot at, float *out)
     }
 }
 
+static bool is_erased(const job *j, spot at)
+{
+    const int32_t *boxes = (const int32_t *)j->r->in[1] + at.b * j->most * 4;
+    int64_t from, to;
+    for (int64_t k = 0; k < j->most; k++)
+        if (overlap(j, boxes + 4 * k, at, &from, &to)) return true;
+    return false;
+}
+
+static int64_t first_of(const job *j, spot at)
+{
+    return ((at.b * j->height + at.y) * j->width + at.x) * j->channels;
+}
+
 /* Normalised and erased. */
 static void read_row(const job *j, spot at, float *out)
 {
-    int64_t from = ((at.b * j->height + at.y) * j->width + at.x) * j->channels;
-    if (j->scale) normalise(out, (const uint8_t *)j->r->in[0] + from, j);
-    else memcpy(out, (const float *)j->r->in[0] + from, (size_t)j->row * sizeof *out);
+    if (j->scale) normalise(out, (const uint8_t *)j->r->in[0] + first_of(j, at), j);
+    else memcpy(out, (const float *)j->r->in[0] + first_of(j, at), (size_t)j->row * sizeof *out);
     if (j->most) erase(j, at, out);
 }
 
@@ -64,15 +77,32 @@ static void blend(float *restrict own, const float *restrict other, int64_t from
     for (int64_t i = from; i < to; i++) own[i] = w * own[i] + (1 - w) * other[i];
 }
 
-static void mix(const job *j, spot at, float *out, float *other)
+/* Bytes that nobody erases are mixed before they are normalised: one pass. */
+static void blend_bytes(const job *j, float *restrict out, const uint8_t *restrict own, const uint8_t *restrict other,
+                        int64_t from, int64_t to, float w)
+{
+    const float *restrict scale = j->scale, *restrict shift = j->shift;
+    for (int64_t i = from; i < to; i++) out[i] = (w * own[i] + (1 - w) * other[i]) * scale[i] + shift[i];
+}
+
+static void mixed_row(const job *j, spot at, float *out, float *other)
 {
     const int32_t *where = (const int32_t *)j->r->in[4] + 5 * at.b;
     const float *weights = (const float *)j->r->in[5] + 3 * at.b;
     int64_t from = 0, to = 0;
     if (!overlap(j, where + 1, at, &from, &to)) from = to = 0;
     bool all_own = (from == to || weights[0] == 1) && (to - from == j->row || weights[1] == 1);
+    spot partner = {where[0], at.y, at.x};
+    if (!all_own && j->scale && !is_erased(j, at) && !is_erased(j, partner)) {
+        const uint8_t *bytes = j->r->in[0], *a = bytes + first_of(j, at), *b = bytes + first_of(j, partner);
+        blend_bytes(j, out, a, b, 0, from, weights[1]);
+        blend_bytes(j, out, a, b, from, to, weights[0]);
+        blend_bytes(j, out, a, b, to, j->row, weights[1]);
+        return;
+    }
+    read_row(j, at, out);
     if (all_own) return;
-    read_row(j, (spot){where[0], at.y, at.x}, other);
+    read_row(j, partner, other);
     blend(out, other, 0, from, weights[1]);
     blend(out, other, from, to, weights[0]);
     blend(out, other, to, j->row, weights[1]);
@@ -88,8 +118,8 @@ static void copy_patches(void *arg, int task, int worker)
     for (int64_t p = first; p < end; p++) {
         spot at = {p / (j->down * j->across), p / j->across % j->down * a->stride_h, p % j->across * a->stride_w};
         for (int64_t i = 0; i < a->patch_h; i++, at.y++, out += j->row) {
-            read_row(j, at, out);
-            if (j->others) mix(j, at, out, j->others + worker * j->row);
+            if (j->others) mixed_row(j, at, out, j->others + worker * j->row);
+            else read_row(j, at, out);
         }
     }
 }
