@@ -83,7 +83,8 @@ def compare(model, args):
                                  "others: apt-get install libopenblas0-pthread")
             runs[f"torch-{threads}"].append(result)
         result, peak = run_json([args.vitc, "bench", "step", "--json", "-", "--model", model, "--batch-size", batch,
-                                 "--num-classes", classes, "--in-chans", args.in_chans, "--device", "cpu"])
+                                 "--num-classes", classes, "--in-chans", args.in_chans, "--device", "cpu", "--reprob", 0,
+                                 "--mixup", 0, "--cutmix", 0])
         runs["vitc"].append(dict(result, peak_bytes=peak))
     medians = {name: statistics.median(run["step_ms"] for run in results) for name, results in runs.items()}
     peaks = {name: max(run["peak_bytes"] for run in results) for name, results in runs.items()}
