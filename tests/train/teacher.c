@@ -85,6 +85,62 @@ TEST(it_says_what_its_evaluation_says)
     vt_model_destroy(m);
 }
 
+/* Erased with the same noise, mixed with the same partners: with the student's patches and normalisation as its own, the
+ * same patches to the bit. */
+TEST(it_sees_what_the_student_sees)
+{
+    static uint8_t images[BATCH * PIXELS];
+    static const int32_t labels[BATCH] = {1, 2, 3, 4}, slots[BATCH] = {5, 6, 7, 8}, number = 3;
+    static const int32_t boxes[BATCH * 4] = {2, 3, 20, 11, 0, 0, 0, 0, 5, 5, 9, 20, 0, 0, 28, 28};
+    static const int32_t where[BATCH * 5] = {3, 0, 0, 14, 28, 2, 0, 0, 0, 0, 1, 3, 3, 9, 9, 0, 0, 0, 0, 0};
+    static const float weights[BATCH * 3] = {0, 1, 0.5f, 0.3f, 0.3f, 0.3f, 0, 1, 0.8f, 1, 1, 1};
+    float unmixed[BATCH * CLASSES];
+    vt_model *m;
+    vt_stores stores;
+    vt_step step;
+    vt_exec *e;
+    const vt_tensor *seen[2] = {NULL, NULL};
+    make_images(images);
+    make_teacher(images, unmixed);
+    vt_step_config c = {.model = student(), .micro_batch = BATCH, .micro_count = 1, .lanes = 1, .image_dtype = VT_U8,
+                        .loss = {.bce_threshold = -1, .distill_alpha = 0.5, .distill_tau = 1}, .train = true,
+                        .erase_boxes = 1, .erase = VT_ERASE_PIXEL, .mixing = true, .precision = {VT_F32, VT_F32}};
+    CHECK_OK(vt_model_find(&c.model, "deit_micro"));
+    c.model.classes = CLASSES;
+    c.model.in_chans = 1;
+    vt_model_normalisation(&c.model);
+    CHECK_OK(vt_teacher_open(&c.loss.teacher, path, "deit_micro"));
+    CHECK_OK(vt_model_create(&m, &c.model, &(vt_model_options){.threads = 2}));
+    CHECK_OK(vt_stores_create(&stores, &m->params, 0));
+    CHECK_OK(vt_teacher_load(c.loss.teacher, m->device));
+    CHECK_OK(vt_store_bind(&stores.state, m->device));
+    CHECK_OK(vt_step_build(&step, &c, &stores, VT_KEEP_LOGITS));
+    for (int i = 0, n = 0; i < step.graph->n_nodes && n < 2; i++) {
+        if (step.graph->nodes[i]->op != &vt_op_patchify) continue;
+        step.graph->nodes[i]->out[0]->keep = true;
+        seen[n++] = step.graph->nodes[i]->out[0];
+    }
+    CHECK(seen[0] && seen[1]);
+    CHECK_OK(vt_graph_plan(step.graph));
+    CHECK_OK(vt_exec_create(&e, step.graph, &m->workspace));
+    const struct { const char *name; const void *data; } inputs[] = {
+        {"images", images}, {"labels", labels}, {"slots", slots}, {"step", &number}, {"boxes", boxes}, {"where", where},
+        {"weights", weights}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) vt_exec_bind(e, inputs[i].name, inputs[i].data);
+    CHECK_OK(vt_exec_run(e));
+    float first[BATCH * PIXELS], second[BATCH * PIXELS], said[BATCH * CLASSES];
+    vt_exec_read(e, seen[0], first);
+    vt_exec_read(e, seen[1], second);
+    vt_exec_read(e, step.teacher, said);
+    CHECK(memcmp(first, second, sizeof first) == 0);
+    CHECK(memcmp(said, unmixed, sizeof said) != 0);
+    vt_exec_destroy(e);
+    vt_step_free(&step);
+    vt_stores_free(&stores, m->device);
+    vt_teacher_close(c.loss.teacher);
+    vt_model_destroy(m);
+}
+
 /* A trainer that learns from the teacher; *trainer NULL after a failure. */
 static vt_status open_trainer(vt_trainer **trainer, vt_model *m, vt_teacher *teacher)
 {
@@ -151,6 +207,7 @@ int main(void)
     if (file < 0) SKIP("no temporary file can be made here");
     close(file);
     RUN(it_says_what_its_evaluation_says);
+    RUN(it_sees_what_the_student_sees);
     RUN(it_serves_one_trainer_at_a_time);
     RUN(memory_running_out);
     unlink(path);
