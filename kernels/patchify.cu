@@ -67,8 +67,8 @@ VT_DEVICE sources sources_of(const patchify_shape &s, const piece &p, bool whole
     return from;
 }
 
-typedef struct pixel_terms { /* [VT_MAX_CHANNELS] in shared memory */
-    float *factor, *shift;
+typedef struct pixel_terms { /* [VT_MAX_CHANNELS] in shared memory; volatile, lest a loop keep 16 of them in registers */
+    volatile float *factor, *shift;
 } pixel_terms;
 
 VT_DEVICE pixel_terms share_terms(const pixel_scale &scale)
