@@ -111,7 +111,7 @@ TEST(it_sees_what_the_student_sees)
     vt_model_normalisation(&c.model);
     CHECK_OK(vt_teacher_open(&c.loss.teacher, path, "deit_micro"));
     CHECK_OK(vt_model_create(&m, &c.model, &(vt_model_options){.threads = 2}));
-    CHECK_OK(vt_stores_create(&stores, &m->params, 0));
+    CHECK_OK(vt_stores_create(&stores, &m->params, &c));
     CHECK_OK(vt_teacher_load(c.loss.teacher, m->device));
     CHECK_OK(vt_store_bind(&stores.state, m->device));
     CHECK_OK(vt_step_build(&step, &c, &stores, VT_KEEP_LOGITS));

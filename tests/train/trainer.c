@@ -198,6 +198,13 @@ TEST(bad_arguments)
     open_fixture(&f, 1, 8, 1, 0);
     f.labels[2] = CLASSES;
     CHECK_FAILS(vt_trainer_step(f.trainer, f.images, f.labels, 0, &loss), VT_INVALID, "label 3 of sample 2");
+    vt_train_options o = vt_train_defaults();
+    vt_trainer *t;
+    o.erase_boxes = -1;
+    CHECK_FAILS(vt_trainer_create(&t, f.model, &o), VT_INVALID, "-1 boxes to erase");
+    o.erase_boxes = 1;
+    o.erase_mode = 3;
+    CHECK_FAILS(vt_trainer_create(&t, f.model, &o), VT_INVALID, "mode 3");
     close_fixture(&f);
     vt_model_config c;
     CHECK_FAILS(vt_model_find(&c, "deit_mikro"), VT_INVALID, "deit_mikro");
