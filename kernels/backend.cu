@@ -275,6 +275,7 @@ static vt_status cuda_pin(vt_device *d, size_t bytes, void **host)
 
 static void cuda_unpin(vt_device *d, void *host)
 {
+    cudaStreamSynchronize(vt_cuda_of(d)->copies);
     cudaStreamSynchronize(vt_cuda_of(d)->stream);
     cudaFreeHost(host);
 }

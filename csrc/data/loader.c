@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "data/loader_batch.h"
 
 enum { MAX_CHUNK = 32, MESSAGE_BYTES = 1024 };
 
@@ -38,9 +39,7 @@ struct vt_loader {
     size_t image_bytes;
     int ring, chunk, started;
     slot *slots;        /* [ring] */
-    uint8_t *pixels;    /* [ring, B, H, W, C], each micro-batch aligned */
-    int32_t *ints;      /* the batches' small arrays */
-    float *weights;     /* [ring, B, 3] of their mixing */
+    void *memory;       /* what the batches point into */
     vt_pick *picks;     /* [ring, B] */
     uint32_t *order;    /* [samples] of the epoch being begun; NULL in evaluation */
     uint32_t order_epoch;
@@ -289,36 +288,32 @@ int vt_loader_is_bad(const vt_loader *l, uint32_t sample)
 
 /* --- creation --- */
 
+static vt_status take_memory(vt_loader *l, size_t bytes)
+{
+    if (l->o.memory.take) return l->o.memory.take(l->o.memory.of, bytes, &l->memory);
+    l->memory = vt_alloc_raw(bytes);
+    return l->memory ? VT_OK : vt_fail_memory("the loader's micro-batches: lower --batch-size or --prefetch");
+}
+
 static vt_status allocate(vt_loader *l)
 {
     const vt_transform *t = &l->o.transform;
-    size_t b = (size_t)l->o.sampler.micro_batch, n = l->o.sampler.samples;
+    size_t b = (size_t)l->o.sampler.micro_batch, n = l->o.sampler.samples, ring = (size_t)l->ring;
+    vt_batch_layout a = vt_batch_layout_of(&l->o);
     l->image_bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
-    size_t slot_bytes = vt_loader_slot_bytes(&l->o), ring = (size_t)l->ring;
-    bool train = l->o.sampler.train, erases = train && l->o.erase.probability > 0, mixes = train && vt_mixing_on(&l->o.mixing);
-    size_t boxes = erases ? 4 * (size_t)l->o.erase.most : 0, where = mixes ? 5 : 0, each = 4 + boxes + where;
     l->slots = vt_alloc(ring * sizeof *l->slots);
-    l->pixels = vt_alloc_raw(ring * slot_bytes);
-    l->ints = vt_alloc(ring * each * b * sizeof *l->ints);
-    l->weights = vt_alloc(ring * 3 * b * sizeof *l->weights);
     l->picks = vt_alloc(ring * b * sizeof *l->picks);
     l->bad = vt_alloc(n);
-    l->order = train ? vt_alloc_raw(n * sizeof *l->order) : NULL;
+    l->order = l->o.sampler.train ? vt_alloc_raw(n * sizeof *l->order) : NULL;
     l->workers = vt_alloc((size_t)(l->o.workers ? l->o.workers : 1) * sizeof *l->workers);
-    if (!l->slots || !l->pixels || !l->ints || !l->weights || !l->picks || !l->bad || !l->workers || (train && !l->order))
-        return vt_fail_memory("the loader's micro-batches: lower --batch-size or --prefetch");
-    for (size_t k = 0; k < ring; k++) {
-        int32_t *ints = l->ints + k * each * b;
+    if (!l->slots || !l->picks || !l->bad || !l->workers || (l->o.sampler.train && !l->order))
+        return vt_fail_memory("the loader: lower --batch-size or --prefetch");
+    vt_status st = take_memory(l, ring * a.bytes);
+    for (size_t k = 0; k < ring && st == VT_OK; k++) {
         l->slots[k].picks = l->picks + k * b;
-        l->slots[k].batch = (vt_batch){.images = l->pixels + k * slot_bytes,
-                                       .labels = ints,
-                                       .samples = (uint32_t *)ints + b,
-                                       .repeats = ints + 2 * b,
-                                       .slots = ints + 3 * b,
-                                       .boxes = erases ? ints + 4 * b : NULL};
-        if (mixes) l->slots[k].batch.mixed = (vt_mixed){ints + (4 + boxes) * b, l->weights + k * 3 * b};
+        l->slots[k].batch = vt_batch_at((char *)l->memory + k * a.bytes, &a);
     }
-    return VT_OK;
+    return st;
 }
 
 vt_status vt_loader_create(vt_loader **out, const vt_dataset *ds, const vt_loader_options *options)
@@ -370,9 +365,8 @@ void vt_loader_destroy(vt_loader *l)
     }
     vt_free(l->workers);
     vt_free(l->slots);
-    vt_free(l->pixels);
-    vt_free(l->ints);
-    vt_free(l->weights);
+    if (l->memory && l->o.memory.give) l->o.memory.give(l->o.memory.of, l->memory);
+    else vt_free(l->memory);
     vt_free(l->picks);
     vt_free((void *)l->bad);
     vt_free(l->order);

@@ -21,6 +21,14 @@
 typedef struct vt_loader vt_loader;
 
 enum { VT_PREFETCH = 3 }; /* of training runs */
+
+/* Where batches are kept, in place of the heap: memory that a device copies from. */
+typedef struct vt_batch_memory {
+    vt_status (*take)(void *of, size_t bytes, void **memory); /* VT_ALIGN-aligned */
+    void (*give)(void *of, void *memory);
+    void *of;
+} vt_batch_memory;
+
 typedef struct vt_loader_options {
     vt_sampler sampler;       /* `samples` is filled in from the data set */
     vt_transform transform;
@@ -31,14 +39,16 @@ typedef struct vt_loader_options {
     int64_t step;             /* in that epoch; its number of steps means the next epoch */
     uint32_t epochs;          /* ends before this epoch */
     int workers;              /* threads; 0: vt_loader_next does the work itself */
-    int prefetch; /* micro-batches made ahead, beside those of a step that the caller may hold; at least 1 */
+    int prefetch; /* micro-batches made ahead, beside those that the caller may hold; at least 1 */
+    int held;     /* steps whose micro-batches the caller may hold; 0: 1 */
+    vt_batch_memory memory;   /* all zeros: the heap */
     int skip_bad;             /* --bad-images skip */
 } vt_loader_options;
 
 /* The ring, before it is allocated: its slots, and the bytes of one's pixels. */
 static inline int vt_loader_slots(const vt_loader_options *o)
 {
-    return o->prefetch + o->micro_end - o->micro_begin;
+    return o->prefetch + (o->held ? o->held : 1) * (o->micro_end - o->micro_begin);
 }
 
 static inline size_t vt_loader_slot_bytes(const vt_loader_options *o)
@@ -71,8 +81,7 @@ void vt_loader_destroy(vt_loader *loader); /* at any moment: stops the threads a
 /* The next micro-batch, micro_begin .. micro_end - 1 of each step; waits until it is made. NULL after the last. After a
  * failure every call fails in the same way. */
 vt_status vt_loader_next(vt_loader *loader, const vt_batch **batch);
-/* Gives a batch back, in any order; its memory is then used again. At most micro_end - micro_begin + prefetch are held.
- */
+/* Gives a batch back, in any order; its memory is then used again. At most vt_loader_slots are held. */
 void vt_loader_release(vt_loader *loader, const vt_batch *batch);
 
 double vt_loader_waited(const vt_loader *loader);       /* seconds that vt_loader_next has taken, over all calls */

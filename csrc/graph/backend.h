@@ -52,7 +52,8 @@ typedef struct vt_backend {
     vt_status (*record)(vt_device *device, void (*bodies)(void *arg), void *arg, void **recording);
     vt_status (*run)(vt_device *device, int slot, void *recording, const vt_copy *results, int n);
     vt_status (*wait)(vt_device *device, int slot);  /* for the slot's last run and its results */
-    vt_status (*pin)(vt_device *device, size_t bytes, void **host); /* memory for results */
+    /* Host memory that copies from and to need no detour: for results and batches. Aligned to VT_ALIGN. */
+    vt_status (*pin)(vt_device *device, size_t bytes, void **host);
     void (*unpin)(vt_device *device, void *host);
     void (*discard)(vt_device *device, void *recording);
     vt_status (*finish)(vt_device *device); /* waits; the first failure since the last call, naming its op */
@@ -82,6 +83,12 @@ struct vt_device {
     vt_precision precision; /* of its graphs */
     const void *state;    /* the backend's own */
 };
+
+/* Runs that may be queued before the first of them is waited for. */
+static inline int vt_device_depth(const vt_device *d)
+{
+    return d->backend->begin ? VT_RING : 1;
+}
 
 vt_status vt_device_open(vt_device **device, const vt_device_options *options);
 void vt_device_close(vt_device *device);

@@ -202,7 +202,9 @@ static size_t input_bytes(const vt_step *step, int planned, int micros, const vt
 
 static void count_loader(vt_ledger *l, const vt_loader_options *loading, const vt_device *d)
 {
-    size_t ring = loading ? (size_t)vt_loader_slots(loading) * vt_loader_slot_bytes(loading) : 0;
+    vt_loader_options o = loading ? *loading : (vt_loader_options){0};
+    o.held = vt_device_depth(d);
+    size_t ring = loading ? (size_t)vt_loader_slots(&o) * vt_loader_slot_bytes(&o) : 0;
     *(d->backend->begin ? &l->host : &l->bytes[VT_BYTES_LOADER]) = ring;
 }
 

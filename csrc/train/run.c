@@ -13,7 +13,8 @@ enum { SAVE_SECONDS = 300 };
 typedef struct loop {
     vt_run_parts parts;
     vt_loader *loader;
-    const vt_batch **batches;  /* [micros] of the step */
+    const vt_batch **batches;  /* [depth, micros] of the steps that are queued */
+    int64_t queued;            /* steps queued since the start */
     vt_micro *micros;          /* the same, as the trainer takes them */
     vt_progress_line line;
     double saved_at;
@@ -112,27 +113,37 @@ static vt_status end_epoch(loop *l, int64_t steps_done)
     return st;
 }
 
+/* The batches of the step that is queued as number `step` since the start. */
+static const vt_batch **batches_of(const loop *l, int64_t step)
+{
+    return l->batches + step % vt_trainer_depth(l->parts.trainer) * l->parts.loading.sampler.micros;
+}
+
 static vt_status take_batches(loop *l)
 {
     int micros = l->parts.loading.sampler.micros;
+    const vt_batch **batches = batches_of(l, l->queued);
     for (int k = 0; k < micros; k++) {
-        vt_status st = vt_loader_next(l->loader, &l->batches[k]);
+        vt_status st = vt_loader_next(l->loader, &batches[k]);
         if (st) return st;
-        if (!l->batches[k]) return vt_fail(VT_FAILED, "the loader ended before the run");
-        const vt_batch *b = l->batches[k];
+        if (!batches[k]) return vt_fail(VT_FAILED, "the loader ended before the run");
+        const vt_batch *b = batches[k];
         l->micros[k] = (vt_micro){b->images, b->labels, b->slots, b->boxes, b->mixed.where, b->mixed.weights};
     }
     return VT_OK;
 }
 
-/* Takes note of the oldest step that was queued: progress counts steps that are known to be taken. */
+/* Takes note of the oldest step that was queued: progress counts steps that are known to be taken. Its batches, which
+ * the device may have been copying from until now, and which a step that failed is looked at with, are given back. */
 static vt_status read_step(loop *l)
 {
     vt_run_parts *r = &l->parts;
     vt_progress *p = &r->progress;
     float loss = 0, norm = 0;
+    const vt_batch **batches = batches_of(l, l->queued - r->trainer->unread);
     vt_status st = vt_trainer_read(r->trainer, &loss, &norm);
     if (st) return st;
+    for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, batches[k]);
     double now = vt_seconds(), seconds = now - l->read_at, waited = vt_loader_waited(l->loader) - l->waited;
     vt_progress_step(&l->line, p->epoch_step, vt_schedule_lr(&r->schedule, p->step), loss, seconds, waited);
     l->read_at = now;
@@ -160,10 +171,9 @@ static vt_status one_step(loop *l)
     double lr = vt_schedule_lr(&r->schedule, r->progress.step + r->trainer->unread);
     vt_status st = take_batches(l);
     if (st == VT_OK) st = vt_trainer_queue(r->trainer, l->micros, (float)lr);
-    if (st == VT_OK && r->trainer->unread == vt_trainer_depth(r->trainer)) st = read_step(l);
-    if (st) return st; /* without a ring a step that failed is looked at with its batch, which is still here */
-    for (int k = 0; k < r->loading.sampler.micros; k++) vt_loader_release(l->loader, l->batches[k]);
-    return VT_OK;
+    if (st) return st;
+    l->queued++;
+    return r->trainer->unread == vt_trainer_depth(r->trainer) ? read_step(l) : VT_OK;
 }
 
 /* Steps of the epoch, and of the run, that are taken or queued. */
@@ -215,6 +225,29 @@ static vt_status run_epoch(loop *l, bool *ended)
     return p->epoch_step ? end_epoch(l, p->epoch_step) : VT_OK;
 }
 
+static vt_status pin(void *device, size_t bytes, void **memory)
+{
+    vt_device *d = device;
+    return d->backend->pin(d, bytes, memory);
+}
+
+static void unpin(void *device, void *memory)
+{
+    vt_device *d = device;
+    d->backend->unpin(d, memory);
+}
+
+static vt_status open_loader(loop *l)
+{
+    vt_run_parts *r = &l->parts;
+    vt_loader_options *o = &r->loading;
+    o->epoch = (uint32_t)r->progress.epoch;
+    o->step = r->progress.epoch_step;
+    o->held = vt_trainer_depth(r->trainer);
+    if (r->model->device->backend->pin) o->memory = (vt_batch_memory){pin, unpin, r->model->device};
+    return vt_loader_create(&l->loader, r->train, o);
+}
+
 static vt_status open_loop(loop *l)
 {
     vt_run_parts *r = &l->parts;
@@ -237,12 +270,10 @@ static vt_status open_loop(loop *l)
     }
     VT_TRY(vt_logs_args(run->output_dir, r->options));
     micros = (size_t)r->loading.sampler.micros;
-    l->batches = vt_alloc(micros * sizeof *l->batches);
+    l->batches = vt_alloc((size_t)vt_trainer_depth(r->trainer) * micros * sizeof *l->batches);
     l->micros = vt_alloc(micros * sizeof *l->micros);
     if (!l->batches || !l->micros) return vt_fail_memory("micro-batches");
-    r->loading.epoch = (uint32_t)r->progress.epoch;
-    r->loading.step = r->progress.epoch_step;
-    VT_TRY(vt_loader_create(&l->loader, r->train, &r->loading));
+    VT_TRY(open_loader(l));
     l->saved_at = vt_seconds();
 fail:
     return st;

@@ -185,7 +185,7 @@ vt_status vt_trainer_read(vt_trainer *t, float *loss, float *norm)
 
 int vt_trainer_depth(const vt_trainer *t)
 {
-    return t->model->device->backend->begin ? VT_RING : 1;
+    return vt_device_depth(t->model->device);
 }
 
 vt_status vt_trainer_step(vt_trainer *t, const uint8_t *images, const int32_t *labels, float lr, float *loss)

@@ -34,8 +34,8 @@ typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8,
     const int32_t *boxes, *where;
     const float *weights;
 } vt_micro;
-/* Queues a step on micros [options.micro_batches], whose memory may be used again once the next read is done; at most `depth` steps may be
- * queued and unread. */
+/* Queues a step on micros [options.micro_batches], whose memory may be used again once the step is read; at most `depth`
+ * steps may be queued and unread. */
 vt_status vt_trainer_queue(vt_trainer *trainer, const vt_micro *micros, float lr);
 /* The oldest unread step's, once it is done. norm: gradient norm before clipping. One that was not finite was not taken,
  * nor were those queued behind it; the failure says why. */
