@@ -19,7 +19,7 @@ static vt_status run(vt_options *options, void *settings)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    vt_console console = {stdout, isatty(STDOUT_FILENO) == 1};
+    vt_console console = {stdout, isatty(STDOUT_FILENO) == 1, stderr};
     return vt_train_run(options, settings, console, &stop);
 }
 

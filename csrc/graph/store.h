@@ -33,7 +33,8 @@ typedef struct vt_entry {
     int64_t count, offset;         /* elements; offset from the slab's start, a multiple of VT_ALIGN bytes */
     vt_init init;
     float init_value;              /* constant: the value; normal: std; uniform: the bound */
-    bool decay;                    /* weight decay applies */
+    bool decay;                    /* weight decay applies ... */
+    bool undecayed;                /* ... unless a run spares it */
     bool gemm;                     /* read by GEMMs, in the activations' dtype */
     bool frozen;                   /* not trained: no gradient, no moments */
     int layer;                     /* for rates by depth: 0 the embedding, i + 1 block i, then the head */

@@ -18,6 +18,8 @@ const vt_option vt_optimizer_flags_table[] = {
      .help = "parameters that are not trained, by timm's names: patch_embed.*,blocks.0.*"},
     {.name = "attn-only", .kind = VT_OPT_FLAG, OPTIMIZER(attn_only),
      .help = "train attention, head and pos_embed alone, as DeiT"},
+    {.name = "no-decay", .kind = VT_OPT_STRING, OPTIMIZER(no_decay), .argument = "GLOB,...",
+     .help = "parameters without weight decay, beside 1-D tensors, biases, pos_embed, cls_token"},
     {.name = "model-ema-warmup", .kind = VT_OPT_FLAG, OPTIMIZER(ema_warmup),
      .help = "the average's decay grows as 1 - t^(-2/3) with the step t, up to --model-ema-decay"},
     {0}};
@@ -32,5 +34,6 @@ void vt_optimizer_flags_apply(const vt_optimizer_flags *f, vt_train_options *o)
     o->layer_decay = f->layer_decay;
     o->freeze = f->freeze;
     o->attn_only = f->attn_only;
+    o->no_decay = f->no_decay;
     o->ema_warmup = f->ema_warmup;
 }

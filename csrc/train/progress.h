@@ -10,6 +10,7 @@
 typedef struct vt_console {
     FILE *out;      /* NULL: silent */
     bool live;      /* a terminal: one line that is rewritten; else lines, at most one a second */
+    FILE *warnings; /* NULL: not looked for */
 } vt_console;
 
 enum { VT_PROGRESS_WINDOW = 20 };

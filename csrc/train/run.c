@@ -7,6 +7,7 @@
 #include "train/freeze.h"
 #include "train/logs.h"
 #include "train/run_setup.h"
+#include "train/warnings.h"
 
 enum { SAVE_SECONDS = 300 };
 
@@ -248,6 +249,14 @@ static vt_status open_loader(loop *l)
     return vt_loader_create(&l->loader, r->train, o);
 }
 
+static vt_status warn(const vt_run_parts *r)
+{
+    vt_warnings found;
+    vt_warnings_find(&found, r);
+    if (r->console.out) fflush(r->console.out);
+    return vt_warnings_print(&found, r->console.warnings);
+}
+
 static vt_status open_loop(loop *l)
 {
     vt_run_parts *r = &l->parts;
@@ -260,6 +269,7 @@ static vt_status open_loop(loop *l)
     VT_TRY(vt_run_resume(r));
     VT_TRY(vt_run_open_data(r));
     VT_TRY(vt_run_open_loss(r));
+    if (r->console.warnings) VT_TRY(warn(r));
     VT_TRY(vt_logs_prepare(run->output_dir, run->resume != NULL, run->overwrite));
     VT_TRY(vt_run_open_model(r));
     if (run->resume) { /* also where a run ended before its first checkpoint, and begins afresh */

@@ -112,7 +112,14 @@ static void settle_schedule(vt_run_parts *r)
                                 .warmup = llround(c->warmup_epochs * (double)r->steps_per_epoch),
                                 .decay_every = c->decay_epochs * (double)r->steps_per_epoch,
                                 .decay_rate = c->decay_rate,
-                                .per_epoch = r->steps_per_epoch, .per_epoch_updates = c->sched_per_epoch};
+                                .per_epoch = r->steps_per_epoch, .per_epoch_updates = c->sched_per_epoch,
+                                .lag = c->sched_lag};
+}
+
+int64_t vt_run_steps(const vt_run_parts *r)
+{
+    int64_t most = r->settings->recipe.max_steps;
+    return most && most < r->schedule.total ? most : r->schedule.total;
 }
 
 static uint8_t level_of(float mean)

@@ -33,6 +33,7 @@ vt_status vt_run_open_loss(vt_run_parts *r);
 /* The model, trainer and evaluation graphs; initial, fine-tuned or resumed weights. */
 vt_status vt_run_open_model(vt_run_parts *r);
 void vt_run_close(vt_run_parts *r);
+int64_t vt_run_steps(const vt_run_parts *r); /* that the run takes in all, once its data is open */
 
 /* --resume: finds the checkpoint, takes its settings over. auto with nothing to go on from leaves r->resumed empty. */
 vt_status vt_run_resume(vt_run_parts *r);

@@ -75,7 +75,7 @@ vt_status vt_device_flags_open(const vt_device_flags *flags, const char *cuda_pr
 typedef struct vt_optimizer_flags {
     int opt;                   /* a row of vt_optimizers */
     double eps, betas[2], momentum, layer_decay; /* betas: both 0, the optimizer's own */
-    const char *freeze;
+    const char *freeze, *no_decay;
     bool attn_only, ema_warmup;
 } vt_optimizer_flags;
 extern const vt_option vt_optimizer_flags_table[];
@@ -101,7 +101,7 @@ typedef struct vt_recipe {
     int64_t max_steps;                            /* 0: all */
     double lr, warmup_epochs, warmup_lr, min_lr;
     bool unscale_lr, sched_per_epoch;
-    int sched;
+    int sched, sched_lag;
     double decay_epochs, decay_rate;              /* of --sched step */
     vt_optimizer_flags optimizer;
     double weight_decay, clip_grad;

@@ -13,6 +13,7 @@ vt_status vt_stores_create(vt_stores *s, vt_store *params, const vt_step_config 
 {
     *s = (vt_stores){.params = params, .moments = config->update ? config->optimizer->moments : 0};
     vt_status st = vt_freeze(params, config->freeze, config->attn_only);
+    if (st == VT_OK) st = vt_undecay(params, config->no_decay);
     vt_store_init(&s->state, "state", params->dtype);
     int at, weighted = config->loss.class_weights ? config->model.classes : 0;
     if (st == VT_OK) st = vt_store_add(&s->state, &(vt_entry){.name = "flag", .ndim = 1, .shape = {1}}, &at);
@@ -183,7 +184,7 @@ static void optimizer(build *b)
         vt_update_param *p = &params[used++];
         *p = (vt_update_param){.param = vt_graph_stored(b->g, s->params, i, true), .grad = b->step->grads[i],
                                .rate = (float)pow(b->c->layer_decay, layers - entries[i].layer),
-                               .decay = entries[i].decay};
+                               .decay = entries[i].decay && !entries[i].undecayed};
         if (b->c->ema) p->ema = vt_graph_stored(b->g, &s->ema, i, false);
         for (int k = 0; k < s->moments; k++) p->moment[k] = vt_graph_stored(b->g, &s->moment[k], at, false);
     }

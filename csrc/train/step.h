@@ -34,6 +34,7 @@ typedef struct vt_step_config {
     double layer_decay;                  /* a layer's rate is multiplied by it for each layer above */
     const char *freeze;                  /* vt_freeze */
     bool attn_only;
+    const char *no_decay;                /* vt_undecay */
     uint64_t seed;
     vt_precision precision;
 } vt_step_config;

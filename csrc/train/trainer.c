@@ -48,6 +48,7 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
                           .layer_decay = o->layer_decay,
                           .freeze = o->freeze,
                           .attn_only = o->attn_only,
+                          .no_decay = o->no_decay,
                           .seed = o->seed};
     return VT_OK;
 }

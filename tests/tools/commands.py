@@ -15,7 +15,7 @@ import zlib
 
 VITC = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "build/vitc"
 TINY = "--model deit_micro --img-size 16 --patch-size 8 --embed-dim 32 --depth 2 --num-heads 2".split()
-COMMANDS = "train eval predict plan summary trace bench selftest show-batch models".split()
+COMMANDS = "train eval predict plan check summary trace bench selftest show-batch models".split()
 with open(VITC, "rb") as binary:
     content = binary.read()
 SANITIZED = b"__asan_init" in content or b"__tsan_init" in content

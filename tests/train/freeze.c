@@ -54,6 +54,20 @@ TEST(globs)
     vt_store_free(&p);
 }
 
+TEST(decay)
+{
+    vt_store p;
+    declare(&p);
+    int qkv = vt_store_find(&p, "blocks.1.attn.qkv.weight"), head = vt_store_find(&p, "head.weight");
+    CHECK_OK(vt_undecay(&p, "head.weight,*.1.*.qkv.weight"));
+    CHECK(p.entries[head].undecayed && p.entries[qkv].undecayed && !p.entries[qkv + 2].undecayed);
+    CHECK(p.entries[head].decay);
+    CHECK_OK(vt_undecay(&p, NULL));
+    CHECK(!p.entries[head].undecayed);
+    CHECK_FAILS(vt_undecay(&p, "heads.*"), VT_INVALID, "--no-decay heads.*: matches no parameter");
+    vt_store_free(&p);
+}
+
 TEST(layers)
 {
     static const struct { const char *name; int layer; } of[] = {
@@ -236,6 +250,7 @@ TEST(optimizers_keep_what_they_need)
 int main(void)
 {
     RUN(globs);
+    RUN(decay);
     RUN(layers);
     RUN(what_is_frozen_costs_nothing);
     RUN(a_step_leaves_it_alone);

@@ -46,7 +46,7 @@ static vt_status train(const char *epochs)
     vt_options options;
     vt_status st = vt_options_init(&options, vt_settings_table, &settings);
     if (st == VT_OK) st = vt_options_parse(&options, sizeof argv / sizeof *argv, argv);
-    if (st == VT_OK) st = vt_train_run(&options, &settings, (vt_console){NULL, false}, &stop);
+    if (st == VT_OK) st = vt_train_run(&options, &settings, (vt_console){0}, &stop);
     vt_options_free(&options);
     return st;
 }

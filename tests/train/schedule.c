@@ -20,10 +20,15 @@ TEST(per_epoch)
 {
     vt_schedule s = deit;
     s.per_epoch_updates = true;
+    s.lag = 1;
     CHECK_NEAR(vt_schedule_lr(&s, 9), 1e-6, 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 19), 1e-6, 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 20), vt_schedule_lr(&deit, 10), 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 1519), vt_schedule_lr(&deit, 1500), 1e-15);
+    s.lag = 0; /* timm: epoch e has its own */
+    CHECK_NEAR(vt_schedule_lr(&s, 9), 1e-6, 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 19), vt_schedule_lr(&deit, 10), 1e-15);
+    CHECK_NEAR(vt_schedule_lr(&s, 1519), vt_schedule_lr(&deit, 1510), 1e-15);
 }
 
 TEST(constant)
@@ -57,7 +62,8 @@ TEST(step)
     CHECK_NEAR(vt_schedule_lr(&s, 299), 1e-3, 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 300), 1e-4, 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 2999), 1e-12, 1e-18);
-    s.per_epoch_updates = true; /* the epoch before: 30 epochs are over in epoch 31 */
+    s.per_epoch_updates = true;
+    s.lag = 1; /* the epoch before: 30 epochs are over in epoch 31 */
     CHECK_NEAR(vt_schedule_lr(&s, 309), 1e-3, 1e-15);
     CHECK_NEAR(vt_schedule_lr(&s, 310), 1e-4, 1e-15);
 }
@@ -69,6 +75,11 @@ TEST(average)
     CHECK_NEAR(vt_ema_decay(0.9, true, 7), 0.75, 1e-15); /* 8^(-2/3) is a quarter */
     CHECK_NEAR(vt_ema_decay(0.9, true, 26), 1 - 1 / 9.0, 1e-15);
     CHECK_NEAR(vt_ema_decay(0.9, true, 63), 0.9, 0);
+    CHECK_NEAR(vt_ema_half_life(sqrt(0.5)), 2, 1e-12);
+    CHECK(vt_ema_half_life(0) == 0 && vt_ema_half_life(1) == INFINITY);
+    CHECK_NEAR(vt_ema_initial_share(0.9, false, 3), 0.729, 1e-15);
+    CHECK_NEAR(vt_ema_initial_share(0.9, false, 0), 1, 0);
+    CHECK_NEAR(vt_ema_initial_share(0.9, true, 1), 0, 0);
 }
 
 int main(void)

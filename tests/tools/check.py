@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""vitc check: what it says of a recipe is what a run does, and each of its warnings. Usage: check.py PATH/TO/vitc"""
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+VITC = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "build/vitc"
+IMAGENET = 1281167  # images, here of a pixel
+DEIT = ["--model", "deit_tiny_patch16_224", "--batch-size", 1024]
+TINY = ["--model", "deit_micro", "--img-size", 16, "--patch-size", 4, "--embed-dim", 32, "--depth", 2, "--num-heads", 2,
+        "--batch-size", 16, "--epochs", 10]
+QUICKSTART = ["--model", "deit_micro", "--in-chans", 1, "--epochs", 5, "--batch-size", 128, "--lr", "2e-3", "--unscale-lr",
+              "--scale", 1, 1, "--ratio", 1, 1]
+
+
+def write_idx(folder, count, classes, side=1):
+    """Labels go round."""
+    os.makedirs(folder)
+    for part, n in (("train", count), ("t10k", 100)):
+        with open(os.path.join(folder, part + "-images-idx3-ubyte"), "wb") as f:
+            f.write(struct.pack(">4i", 0x803, n, side, side) + bytes(n * side * side))
+        with open(os.path.join(folder, part + "-labels-idx1-ubyte"), "wb") as f:
+            f.write(struct.pack(">2i", 0x801, n) + bytes(i % classes for i in range(n)))
+
+
+def vitc(*args, expect=0):
+    done = subprocess.run([VITC, *map(str, args)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == expect, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
+    return done
+
+
+class Check(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = cls.folder.name
+        cls.data = {}
+        for name, count, classes in (("large", IMAGENET, 250), ("small", 600, 3), ("two", 600, 2), ("one", 600, 1),
+                                     ("medium", 60000, 10)):
+            cls.data[name] = os.path.join(cls.dir, name)
+            write_idx(cls.data[name], count, classes)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def check(self, data, *flags):
+        return json.loads(vitc("check", "--data-path", self.data[data], *flags, "--json", "-").stdout)
+
+    def test_recipes_without_warnings(self):
+        for data, flags in (("large", DEIT), ("medium", QUICKSTART), ("small", TINY)):
+            self.assertEqual(self.check(data, *flags)["warnings"], [])
+            self.assertIn("\nno warnings\n", vitc("check", "--data-path", self.data[data], *flags, "--strict").stdout)
+
+    def warned(self, data, flags, part, of=TINY):
+        found = self.check(data, *of, *flags)["warnings"]
+        self.assertEqual([w for w in found if part in w][:1], found[:1], (flags, found))
+        self.assertEqual(len(found), 1, (flags, found))
+        self.assertIn(": ", found[0])
+
+    def test_each_warning(self):
+        """Alone: each of these flags is one mistake, and one line."""
+        for flags, part in (
+                (["--aa", "rand-m9", "--color-jitter", 0.4], "--color-jitter has no effect: --aa wins"),
+                (["--bce-loss"], "--bce-loss with --smoothing 0.1"),
+                (["--bce-loss", "--bce-target-thresh", 0], "all targets become 1"),
+                (["--bce-loss", "--bce-target-thresh", 0.95, "--smoothing", 0.2], "all become 0"),
+                (["--mixup", 0.8, "--micro-batch-size", 1], "an even --micro-batch-size"),
+                (["--mixup", 0.8, "--batch-size", 17], "an even --batch-size"),
+                (["--aug-repeats", 3], "--no-repeated-aug"),
+                (["--model-ema-decay", 0.9999], "--model-ema-decay 0.9999 is too slow"),
+                (["--warmup-epochs", 3], "warm-up takes 111 of the run's 370 steps"),
+                (["--max-steps", 10], "never reaches its peak"),
+                (["--patch-size", 8], "--patch-size 4"),
+                (["--depth", 1, "--drop-path", 0.2], "--drop-path has no effect"),
+                (["--opt", "lamb", "--clip-grad", 1], "--clip-grad has no effect"),
+                (["--distillation-alpha", 0.3], "--distillation-alpha has no effect"),
+                (["--distillation-tau", 3], "--distillation-tau has no effect"),
+                (["--mixup", 0.8, "--mixup-off-epoch", 10], "--mixup-off-epoch has no effect"),
+                (["--min-lr", 1e-3], "--min-lr 0.001 is above the peak rate"),
+                (["--warmup-lr", 1e-3], "--warmup-lr 0.001 is above the peak rate"),
+                (["--unscale-lr"], "--unscale-lr with the default --lr"),
+                (["--layer-decay", 0.7], "--layer-decay 0.7"),
+                (["--lr", 0.01, "--unscale-lr"], "the peak rate 0.01 is high for adamw"),
+                (["--lr", 0.002, "--unscale-lr", "--opt", "lion"], "the peak rate 0.002 is high for lion"),
+                (["--opt", "sgd"], "--weight-decay 0.05 with --opt sgd"),
+                (["--momentum", 0.8], "--momentum has no effect"),
+                (["--opt", "momentum", "--weight-decay", 0, "--opt-betas", 0.9, 0.99], "--opt-betas has no effect"),
+                (["--opt", "lion", "--opt-eps", 1e-6], "--opt-eps has no effect"),
+                (["--decay-epochs", 10], "--decay-epochs has no effect"),
+                (["--decay-rate", 0.5], "--decay-rate has no effect"),
+                (["--sched", "constant", "--min-lr", 0], "--min-lr has no effect"),
+                (["--warmup-epochs", 0, "--warmup-lr", 0], "--warmup-lr has no effect"),
+                (["--no-model-ema", "--model-ema-decay", 0.9], "--model-ema-decay has no effect"),
+                (["--no-model-ema", "--model-ema-warmup"], "--model-ema-warmup has no effect"),
+                (["--remode", "rand"], "--remode has no effect"), (["--recount", 2], "--recount has no effect"),
+                (["--mixup-mode", "pair"], "--mixup-mode has no effect"),
+                (["--mixup-prob", 0.5], "--mixup-prob has no effect"),
+                (["--mixup", 1, "--mixup-switch-prob", 0.3], "--mixup-switch-prob has no effect")):
+            self.warned("small", flags, part)
+        self.warned("two", [], "of 2 classes")
+        self.warned("one", [], "1 class")
+        self.warned("large", ["--batch-size", 200000, "--model-ema-decay", 0.99, "--unscale-lr", "--lr", 1e-3],
+                    "an epoch has 6 steps and sees 400000 different images", DEIT)
+        self.warned("large", ["--epochs", 30], "22.3 % of the initial weights", DEIT)
+
+    def test_what_is_no_mistake(self):
+        for data, flags in (
+                ("small", ["--aa", "none", "--color-jitter", 0.4]), ("small", ["--bce-loss", "--smoothing", 0]),
+                ("small", ["--bce-loss", "--bce-target-thresh", 0.2]), ("small", ["--batch-size", 17]),
+                ("small", ["--model-ema-decay", 0.9999, "--model-ema-warmup"]), ("small", ["--opt", "lamb", "--clip-grad", 0.5]),
+                ("small", ["--opt", "sgd", "--weight-decay", 1e-4, "--momentum", 0.8]), ("small", ["--depth", 1]),
+                ("small", ["--depth", 1, "--drop-path", 0.2, "--drop-path-mode", "uniform"]), ("two", ["--smoothing", 0]),
+                ("small", ["--sched", "step", "--decay-epochs", 3]), ("small", ["--lr", 0.001, "--unscale-lr"]),
+                ("small", ["--mixup", 0.8, "--cutmix", 1, "--mixup-switch-prob", 0.3, "--mixup-off-epoch", 9])):
+            self.assertEqual(self.check(data, *TINY, *flags)["warnings"], [], flags)
+
+    def test_deit_on_large_data(self):
+        """The numbers by hand: DeiT-Ti, as many images as ImageNet has, batches of 1024."""
+        c = self.check("large", *DEIT)
+        self.assertEqual((c["steps_per_epoch"], c["steps"], c["images_seen"]), (1251, 375300, 375300 * 1024))
+        self.assertEqual((c["lr"], c["global_batch"], c["patches"], c["preset"]), (1e-3, 1024, 196, {}))
+        points = {p["at"]: p for p in c["schedule"]}
+        self.assertEqual(points["start"]["lr"], 1e-6)
+        self.assertEqual(points["end of the warm-up"]["step"], 6255)
+        for at, step in (("end of the warm-up", 6255), ("25 %", 93825), ("50 %", 187650), ("75 %", 281475), ("last", 375299)):
+            self.assertAlmostEqual(points[at]["lr"], 1e-5 + 0.99e-3 * (1 + math.cos(math.pi * step / 375300)) / 2, delta=1e-12)
+        groups = {g["group"]: (g["tensors"], g["elements"]) for g in c["parameters"]}
+        self.assertEqual(groups["decayed"], (50, 192 * 768 + 12 * 12 * 192 * 192 + 250 * 192))
+        self.assertEqual(groups["biases"], (75, 192 + 12 * (2 + 3 + 1 + 4 + 1) * 192 + 192 + 250))
+        self.assertEqual(groups["1-D"], (25, 25 * 192))
+        self.assertEqual(groups["pos_embed, cls_token"], (2, 198 * 192))
+        self.assertEqual(sum(n for _, n in groups.values()), c["params"])
+        self.assertEqual(sum(1 for s in c["layer_scales"] if s == 1), 14)
+        self.assertAlmostEqual(c["ema"]["half_life_steps"], math.log(0.5) / math.log(0.99996), delta=1e-3)
+        self.assertAlmostEqual(c["ema"]["initial_share"], 0.99996 ** 375300, delta=1e-12)
+        self.assertEqual([s["stage"] for s in c["sample"]], ["repeat", "crop", "flip", "augment", "normalise", "erase", "mix"])
+
+    def test_small_data_and_flags(self):
+        c = self.check("small", *TINY, "--freeze", "blocks.0.*", "--layer-decay", 0.5, "--grad-accum-steps", 2, "--bce-loss",
+                       "--smoothing", 0, "--opt", "sgd", "--no-decay", "head.weight,*.qkv.*", "--no-model-ema")
+        self.assertEqual((c["global_batch"], c["steps_per_epoch"], c["images"], c["ema"]), (32, 18, 600, None))
+        self.assertEqual((c["preset"]["aug_repeats"], c["preset"]["mixup"]), ("1", "0.0"))
+        groups = {g["group"]: g["tensors"] for g in c["parameters"]}
+        self.assertEqual((groups["frozen"], groups["--no-decay"]), (12, 2))
+        self.assertEqual(c["layer_scales"], [0.125, 0.25, 0.5, 1])
+        self.assertIn("sgd, momentum 0.9 (Nesterov)", c["optimizer"])
+        self.assertIn("binary cross-entropy", c["loss"])
+
+    def test_strict_and_files(self):
+        out = os.path.join(self.dir, "check.json")
+        done = vitc("check", *TINY, "--data-path", self.data["small"], "--momentum", 0.5, "--json", out)
+        self.assertIn("\nwarnings\n  --momentum has no effect", done.stdout)
+        self.assertEqual(done.stderr, "")
+        with open(out) as f:
+            self.assertEqual(len(json.load(f)["warnings"]), 1)
+        done = vitc("check", *TINY, "--data-path", self.data["small"], "--momentum", 0.5, "--strict", expect=1)
+        self.assertEqual(done.stderr, "vitc: error: 1 warning, and --strict allows none\n")
+        self.assertIn("--data-path is missing", vitc("check", *TINY, expect=2).stderr)
+
+    def test_train_says_the_same_first(self):
+        """On stderr, before the first step; a run goes by the curve that was shown."""
+        run = os.path.join(self.dir, "run")
+        flags = [*TINY, "--data-path", self.data["small"], "--momentum", 0.5, "--epochs", 2]
+        said = self.check("small", *flags[:-2], "--epochs", 2)
+        done = vitc("train", *flags, "--output_dir", run, "--device", "cpu")
+        self.assertEqual([line for line in done.stderr.splitlines() if line.startswith("warning: ")],
+                         ["warning: " + w for w in said["warnings"]])
+        self.assertEqual(len(said["warnings"]), 1)
+        with open(os.path.join(run, "log.txt")) as f:
+            log = [json.loads(line) for line in f]
+        self.assertAlmostEqual(log[-1]["train_lr"], said["schedule"][-1]["lr"], delta=1e-9)
+        again = json.loads(vitc("check", "--data-path", self.data["small"], "--resume",
+                                os.path.join(run, "last.safetensors"), "--json", "-", "--model", "deit_micro").stdout)
+        self.assertEqual(again["schedule"], said["schedule"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
