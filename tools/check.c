@@ -13,7 +13,11 @@ typedef struct settings {
 
 #define FIELD(member) VT_FIELD(settings, member), .group = "Check"
 static const vt_option table[] = {
-    {.name = "json", .kind = VT_OPT_STRING, FIELD(json), .argument = "FILE", .help = "the same as JSON; -: to stdout, alone"},
+    {.name = "json",
+     .kind = VT_OPT_STRING,
+     FIELD(json),
+     .argument = "FILE",
+     .help = "the same as JSON; -: to stdout, alone"},
     {.name = "strict", .kind = VT_OPT_FLAG, FIELD(strict), .help = "exit with status 1 where there are warnings"},
     {.name = "train", .kind = VT_OPT_TABLE, VT_FIELD(settings, train), .table = vt_settings_table},
     {0}};
@@ -50,7 +54,10 @@ static vt_status run(vt_options *options, void *given)
 }
 
 const vt_command vt_command_check = {
-    .name = "check", .summary = "what a recipe really does, and its likely mistakes",
+    .name = "check",
+    .summary = "what a recipe really does, and its likely mistakes",
     .usage = "vitc check --model M --data-path D [--json FILE] [--strict] [train's flags]",
     .example = "vitc check --model deit_micro --data-path /usr/share/datasets/fashion-mnist --in-chans 1 --epochs 5",
-    .table = table, .settings_bytes = sizeof(settings), .run = run};
+    .table = table,
+    .settings_bytes = sizeof(settings),
+    .run = run};

@@ -61,7 +61,14 @@ typedef struct vt_option {
 #define VT_FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
 
 /* Who gave a setting its value. Later ones win: a preset never changes what the user said. */
-typedef enum vt_source { VT_FROM_DEFAULT, VT_FROM_PRESET, VT_FROM_CHECKPOINT, VT_FROM_CONFIG, VT_FROM_FLAG } vt_source;
+typedef enum vt_source {
+    VT_FROM_DEFAULT,
+    VT_FROM_PRESET,
+    VT_FROM_COMPAT,
+    VT_FROM_CHECKPOINT,
+    VT_FROM_CONFIG,
+    VT_FROM_FLAG
+} vt_source;
 
 /* Settings, and what is known about each. Strings in the settings live until vt_options_free. */
 typedef struct vt_options {

@@ -15,12 +15,6 @@ vt_status vt_weights_initialise(const vt_store *store, vt_device *device, uint64
 vt_status vt_weights_load(const vt_store *store, vt_device *device, const vt_safetensors *file, const char *prefix,
                           const char *const *extra_prefixes);
 
-/* --finetune: position embeddings of another grid are resized (bicubic, align_corners = False, without antialiasing: as
- * DeiT), a tensor of another shape or absent keeps its initial values, if it belongs to a head; all else is an error.
- * Adds a line for each tensor that was not simply loaded. `extra` is the number of class and distillation tokens. */
-vt_status vt_weights_finetune(const vt_store *store, vt_device *device, const vt_safetensors *file, int extra_tokens,
-                              int grid_h, int grid_w, vt_text *report);
-
 /* Appends one vt_save_tensor an entry, named PREFIX.NAME, to tensors[]; the store must stay bound until they are
  * written. `sources` [store->count] must stay too. */
 typedef struct vt_weight_source {
@@ -33,5 +27,16 @@ vt_status vt_weights_save(const vt_store *store, vt_device *device, const char *
 
 /* One entry's values in the file's layout, on the host; `out` [count]. */
 vt_status vt_weights_read_entry(const vt_store *store, vt_device *device, int entry, float *out);
+
+/* --- for csrc/models/finetune.c --- */
+
+int64_t vt_weights_largest(const vt_store *store); /* elements of its largest entry, at least 1 */
+bool vt_weights_same_shape(const vt_entry *entry, const vt_safetensor *tensor);
+const char *vt_weights_shape(const int64_t *shape, int ndim, char *text, size_t bytes); /* "[1, 197, 192]" */
+/* VT_INVALID: the tensor's shape is not the entry's. */
+vt_status vt_weights_mismatch(const vt_safetensors *file, const vt_entry *entry, const vt_safetensor *tensor,
+                              const char *what_to_do);
+/* values in the file's layout; scratch of the same size */
+void vt_weights_put_entry(const vt_store *store, vt_device *device, int entry, const float *values, float *scratch);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "train/trainer.h"
 
-const char *const vt_check_group_name[VT_CHECK_GROUPS] = {"decayed", "biases", "1-D", "pos_embed, cls_token",
+const char *const vt_check_group_name[VT_CHECK_GROUPS] = {"decayed",    "biases", "1-D", "pos_embed, cls_token",
                                                           "--no-decay", "frozen"};
 
 vt_check_group vt_check_group_of(const vt_entry *e)
@@ -100,7 +100,8 @@ static void read_effects(vt_check *c)
               erase->most > 1 ? "es" : "", fills[e->remode]);
     if (!vt_mixing_on(m)) return;
     if (m->off_epoch) snprintf(off, sizeof off, "; from epoch %u on not", m->off_epoch);
-    if (m->minmax[1] > 0) snprintf(boxes, sizeof boxes, " with boxes of %g to %g of a side", m->minmax[0], m->minmax[1]);
+    if (m->minmax[1] > 0)
+        snprintf(boxes, sizeof boxes, " with boxes of %g to %g of a side", m->minmax[0], m->minmax[1]);
     if (m->mixup > 0 && cutmix)
         STAGE("mix", "with probability %g: cutmix (%g)%s with probability %g, else mixup (%g); one draw for %s%s",
               m->mix_probability, m->cutmix, boxes, m->switch_probability, m->mixup, modes[m->mode], off);
@@ -123,7 +124,8 @@ static void read_sample(vt_check *c)
         n += snprintf(means + n, sizeof means - (size_t)n, " %g", (double)m->mean[i]);
         k += snprintf(stds + k, sizeof stds - (size_t)k, " %g", (double)m->std[i]);
     }
-    if (repeats > 1) STAGE("repeat", "each sample %d times in a row, with other draws; the epoch is no longer", repeats);
+    if (repeats > 1)
+        STAGE("repeat", "each sample %d times in a row, with other draws; the epoch is no longer", repeats);
     STAGE("crop", "%g to %g of the area, width / height %.3g to %.3g, resized to %dx%d, %s%s", t->scale[0], t->scale[1],
           t->ratio[0], t->ratio[1], m->img_height, m->img_width, filters[t->train_interpolation],
           t->jpeg_scale ? "; JPEG decoded at a reduced scale where the crop allows" : "");
@@ -145,6 +147,7 @@ vt_status vt_check_open(vt_check *c, vt_run_parts *run)
     VT_TRY(vt_run_open_data(run));
     VT_TRY(vt_run_open_loss(run));
     VT_TRY(read_parameters(c));
+    VT_TRY(vt_run_finetune_table(run, &c->params, &c->finetune));
     read_schedule(c);
     read_sample(c);
     vt_warnings_find(&c->warnings, run);
@@ -156,6 +159,7 @@ fail:
 
 void vt_check_close(vt_check *c)
 {
+    vt_text_free(&c->finetune);
     vt_text_free(&c->warnings.lines);
     vt_store_free(&c->params);
 }

@@ -7,11 +7,11 @@
 
 typedef enum vt_check_group {
     VT_CHECK_DECAYED,
-    VT_CHECK_BIASES,   /* not decayed, each for its reason: */
-    VT_CHECK_VECTORS,  /* other 1-D tensors, of norms and LayerScale */
-    VT_CHECK_TOKENS,   /* pos_embed, cls_token */
-    VT_CHECK_SPARED,   /* --no-decay */
-    VT_CHECK_FROZEN,   /* not trained at all */
+    VT_CHECK_BIASES,  /* not decayed, each for its reason: */
+    VT_CHECK_VECTORS, /* other 1-D tensors, of norms and LayerScale */
+    VT_CHECK_TOKENS,  /* pos_embed, cls_token */
+    VT_CHECK_SPARED,  /* --no-decay */
+    VT_CHECK_FROZEN,  /* not trained at all */
     VT_CHECK_GROUPS
 } vt_check_group;
 extern const char *const vt_check_group_name[VT_CHECK_GROUPS];
@@ -30,14 +30,15 @@ typedef struct vt_check_stage { /* of what a training sample goes through */
 enum { VT_CHECK_POINTS = 6, VT_CHECK_STAGES = 9 };
 typedef struct vt_check {
     vt_run_parts *run;
-    vt_store params;       /* declared: what of it is frozen and decayed */
-    vt_step_config step;   /* what the trainer is made with */
-    int64_t steps;         /* of the run */
+    vt_store params;     /* declared: what of it is frozen and decayed */
+    vt_step_config step; /* what the trainer is made with */
+    int64_t steps;       /* of the run */
     int tensors[VT_CHECK_GROUPS], layers;
     int64_t elements[VT_CHECK_GROUPS];
     vt_check_point points[VT_CHECK_POINTS];
     vt_check_stage stages[VT_CHECK_STAGES];
     int point_count, stage_count;
+    vt_text finetune; /* its table; empty: none */
     vt_warnings warnings;
 } vt_check;
 

@@ -58,7 +58,8 @@ static void about_optimizer(const vt_check *c, vt_text *t)
     vt_text_add(t, s->optimizer->name);
     if (strcmp(op, "sgd") == 0)
         vt_text_printf(t, ", momentum %g%s", s->rule.momentum, s->optimizer->nesterov ? " (Nesterov)" : "");
-    else vt_text_printf(t, ", betas %g %g", s->rule.beta1, s->rule.beta2);
+    else
+        vt_text_printf(t, ", betas %g %g", s->rule.beta1, s->rule.beta2);
     if (strcmp(op, "adamw") == 0 || strcmp(op, "lamb") == 0) vt_text_printf(t, ", eps %g", s->rule.eps);
     vt_text_printf(t, ", weight decay %g", r->weight_decay);
     if (r->clip_grad > 0) vt_text_printf(t, ", gradients clipped at a norm of %g", r->clip_grad);
@@ -100,8 +101,10 @@ static void each_warning(const vt_check *c, vt_text *t, bool json)
         size_t n = strcspn(at, "\n");
         vt_text one = {0};
         vt_text_append(&one, at, n);
-        if (json) vt_json_string(t, vt_text_str(&one));
-        else vt_text_printf(t, "  %s\n", vt_text_str(&one));
+        if (json)
+            vt_json_string(t, vt_text_str(&one));
+        else
+            vt_text_printf(t, "  %s\n", vt_text_str(&one));
         t->failed |= one.failed;
         vt_text_free(&one);
         at += n + (at[n] == '\n');
@@ -117,10 +120,10 @@ static void text_run(const vt_check *c, vt_text *t)
     const vt_recipe *recipe = &r->settings->recipe;
     vt_text_printf(t, "model      %s, %dx%d px, %d patches, %lld parameters\n", m->name, m->img_height, m->img_width,
                    patches_of(m), (long long)vt_store_parameters(&c->params));
-    vt_text_printf(t, "data       %s, %u training and %u validation images, %d classes\n", vt_dataset_kind_name(r->train),
-                   vt_dataset_count(r->train), vt_dataset_count(r->val), m->classes);
-    vt_text_printf(t, "run        %lld steps: %d epochs of %lld; %lld images seen\n", (long long)c->steps, recipe->epochs,
-                   (long long)r->steps_per_epoch, (long long)(c->steps * batch_of(c)));
+    vt_text_printf(t, "data       %s, %u training and %u validation images, %d classes\n",
+                   vt_dataset_kind_name(r->train), vt_dataset_count(r->train), vt_dataset_count(r->val), m->classes);
+    vt_text_printf(t, "run        %lld steps: %d epochs of %lld; %lld images seen\n", (long long)c->steps,
+                   recipe->epochs, (long long)r->steps_per_epoch, (long long)(c->steps * batch_of(c)));
     vt_text_printf(t, "batch      %d images: %d micro-batch%s of %d, in %d lane%s\n", batch_of(c), c->step.micro_count,
                    c->step.micro_count > 1 ? "es" : "", c->step.micro_batch,
                    vt_step_lanes(c->step.micro_count, c->step.lanes),
@@ -154,13 +157,16 @@ static void text_parameters(const vt_check *c, vt_text *t)
         bool spared = g != VT_CHECK_DECAYED && g != VT_CHECK_FROZEN;
         char name[64];
         snprintf(name, sizeof name, "%s%s", spared ? "not decayed: " : "", vt_check_group_name[g]);
-        if (c->tensors[g])
-            vt_text_printf(t, "  %-32s  %8d  %12lld\n", name, c->tensors[g], (long long)c->elements[g]);
+        if (c->tensors[g]) vt_text_printf(t, "  %-32s  %8d  %12lld\n", name, c->tensors[g], (long long)c->elements[g]);
     }
     if (c->step.layer_decay == 1) return;
     vt_text_add(t, "\nthe rate of a layer is multiplied by\n");
     for (int i = 0; i < c->layers; i++)
-        vt_text_printf(t, "  %-10s  %.6g\n", i == 0 ? "embedding" : i == c->layers - 1 ? "head" : "", vt_check_scale(c, i));
+        vt_text_printf(t, "  %-10s  %.6g\n",
+                       i == 0               ? "embedding"
+                       : i == c->layers - 1 ? "head"
+                                            : "",
+                       vt_check_scale(c, i));
 }
 
 static void text_average(const vt_check *c, vt_text *t)
@@ -171,14 +177,24 @@ static void text_average(const vt_check *c, vt_text *t)
         vt_text_add(t, "\nno average of the weights is kept\n");
         return;
     }
-    vt_text_printf(t, "\naverage of the weights: decay %g%s, half-life %.4g steps (%.3g epochs); at the end %.2g %% of it "
-                   "are the initial weights\n", r->model_ema_decay, r->optimizer.ema_warmup ? ", grown to" : "", half,
+    vt_text_printf(t,
+                   "\naverage of the weights: decay %g%s, half-life %.4g steps (%.3g epochs); at the end %.2g %% of it "
+                   "are the initial weights\n",
+                   r->model_ema_decay, r->optimizer.ema_warmup ? ", grown to" : "", half,
                    half / (double)c->run->steps_per_epoch, 100 * share_of(c));
+}
+
+static void text_settings(const vt_check *c, vt_text *t, const char *by, vt_source source)
+{
+    vt_text set = {0};
+    if (settings_from(c->run->options, source, &set, false))
+        vt_text_printf(t, "\nset by %s:%s\n", by, vt_text_str(&set));
+    t->failed |= set.failed;
+    vt_text_free(&set);
 }
 
 void vt_check_text(const vt_check *c, vt_text *t)
 {
-    vt_text set = {0};
     text_run(c, t);
     text_schedule(c, t);
     text_parameters(c, t);
@@ -186,10 +202,9 @@ void vt_check_text(const vt_check *c, vt_text *t)
     vt_text_add(t, "\na training sample, in this order\n");
     for (int i = 0; i < c->stage_count; i++)
         vt_text_printf(t, "  %-9s  %s\n", c->stages[i].name, c->stages[i].settings);
-    if (settings_from(c->run->options, VT_FROM_PRESET, &set, false))
-        vt_text_printf(t, "\nset by the preset:%s\n", vt_text_str(&set));
-    t->failed |= set.failed;
-    vt_text_free(&set);
+    text_settings(c, t, "--compat", VT_FROM_COMPAT);
+    text_settings(c, t, "the preset", VT_FROM_PRESET);
+    if (c->finetune.size) vt_text_printf(t, "\n%s", vt_text_str(&c->finetune));
     vt_text_add(t, c->warnings.count ? "\nwarnings\n" : "\nno warnings\n");
     each_warning(c, t, false);
 }
@@ -199,11 +214,20 @@ void vt_check_text(const vt_check *c, vt_text *t)
 static void json_numbers(const vt_check *c, vt_text *t)
 {
     const vt_run_parts *r = c->run;
-    const struct { const char *key; int64_t value; } ints[] = {
-        {"params", vt_store_parameters(&c->params)}, {"patches", patches_of(&r->config)},
-        {"images", vt_dataset_count(r->train)}, {"val_images", vt_dataset_count(r->val)}, {"classes", r->config.classes},
-        {"epochs", r->settings->recipe.epochs}, {"steps_per_epoch", r->steps_per_epoch}, {"steps", c->steps},
-        {"images_seen", c->steps * batch_of(c)}, {"global_batch", batch_of(c)}, {"micro_batch", c->step.micro_batch}};
+    const struct {
+        const char *key;
+        int64_t value;
+    } ints[] = {{"params", vt_store_parameters(&c->params)},
+                {"patches", patches_of(&r->config)},
+                {"images", vt_dataset_count(r->train)},
+                {"val_images", vt_dataset_count(r->val)},
+                {"classes", r->config.classes},
+                {"epochs", r->settings->recipe.epochs},
+                {"steps_per_epoch", r->steps_per_epoch},
+                {"steps", c->steps},
+                {"images_seen", c->steps * batch_of(c)},
+                {"global_batch", batch_of(c)},
+                {"micro_batch", c->step.micro_batch}};
     vt_json_key(t, "model");
     vt_json_string(t, r->config.name);
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
@@ -270,9 +294,13 @@ static void json_average(const vt_check *c, vt_text *t)
         vt_json_string(t, NULL);
         return;
     }
-    const struct { const char *key; double value; } numbers[] = {
-        {"decay", r->model_ema_decay}, {"half_life_steps", half},
-        {"half_life_epochs", half / (double)c->run->steps_per_epoch}, {"initial_share", share_of(c)}};
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"decay", r->model_ema_decay},
+                   {"half_life_steps", half},
+                   {"half_life_epochs", half / (double)c->run->steps_per_epoch},
+                   {"initial_share", share_of(c)}};
     vt_json_open(t, '{');
     for (int i = 0; i < 4; i++) {
         vt_json_key(t, numbers[i].key);
@@ -289,6 +317,14 @@ static void json_about(const vt_check *c, vt_text *t, const char *key, void (*ab
     vt_json_string(t, vt_text_str(&words));
     t->failed |= words.failed;
     vt_text_free(&words);
+}
+
+static void json_settings(const vt_check *c, vt_text *t, const char *key, vt_source source)
+{
+    vt_json_key(t, key);
+    vt_json_open(t, '{');
+    settings_from(c->run->options, source, t, true);
+    vt_json_close(t, '}');
 }
 
 void vt_check_json(const vt_check *c, vt_text *t)
@@ -311,10 +347,10 @@ void vt_check_json(const vt_check *c, vt_text *t)
         vt_json_close(t, '}');
     }
     vt_json_close(t, ']');
-    vt_json_key(t, "preset");
-    vt_json_open(t, '{');
-    settings_from(c->run->options, VT_FROM_PRESET, t, true);
-    vt_json_close(t, '}');
+    json_settings(c, t, "compat", VT_FROM_COMPAT);
+    json_settings(c, t, "preset", VT_FROM_PRESET);
+    vt_json_key(t, "finetune");
+    vt_json_string(t, c->finetune.size ? c->finetune.data : NULL);
     vt_json_key(t, "warnings");
     vt_json_open(t, '[');
     each_warning(c, t, true);

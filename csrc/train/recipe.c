@@ -71,6 +71,8 @@ static const vt_option recipe_table[] = {
     {.name = "smoothing", .kind = VT_OPT_FLOAT, RECIPE(smoothing), .min = 0, .max = 0.999, .fallback = "0.1",
      .group = "Loss", .help = "label smoothing"},
     {.name = "loss", .kind = VT_OPT_TABLE, RECIPE(loss), .table = vt_loss_flags_table},
+    {.name = "compat", .kind = VT_OPT_CHOICE, RECIPE(compat), .choices = "none|deit|timm", .fallback = "none",
+     .group = "Run", .help = "do as DeiT or timm where they differ from each other or from vitc: docs/recipe.md"},
     {.name = "recompute", .kind = VT_OPT_FLAG, RECIPE(recompute), .group = "Batches",
      .help = "less memory: compute activations again in the backward pass"},
     {.name = "seed", .kind = VT_OPT_INT, RECIPE(seed), .min = 0, .max = 9e15, .fallback = "0", .group = "Run",
@@ -95,6 +97,8 @@ static const vt_option run_table[] = {
     {.name = "overwrite", .kind = VT_OPT_FLAG, RUN(overwrite), .help = "begin afresh in a used --output-dir"},
     {.name = "finetune", .aliases = "pretrained-path", .kind = VT_OPT_STRING, RUN(finetune), .argument = "FILE",
      .help = "begin with these weights: positions resized, heads of another size initialised"},
+    {.name = "pos-embed-antialias", .kind = VT_OPT_FLAG, RUN(antialias),
+     .help = "--finetune: positions are resized with antialiasing, as timm; without, as DeiT"},
     {.name = "save-steps", .kind = VT_OPT_INT, RUN(save_steps), .min = 0, .max = 1e15,
      .help = "steps between checkpoints; 0: each epoch and every 5 minutes"},
     {.name = "checkpoint-hist", .kind = VT_OPT_INT, RUN(checkpoint_hist), .min = 0, .max = 100000, .fallback = "3",
@@ -137,12 +141,16 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
     return VT_OK;
 }
 
-/* One setting of the preset, unless the user or the checkpoint has said it. */
+void vt_recipe_set(vt_options *o, vt_status *st, vt_text *report, const char *name, const char *value, vt_source source)
+{
+    if (*st != VT_OK || vt_options_source(o, name) > source) return;
+    *st = vt_options_set(o, name, value, source);
+    vt_text_printf(report, " --%s %s", name, value);
+}
+
 static void preset(vt_options *o, vt_status *st, vt_text *report, const char *name, const char *value)
 {
-    if (*st != VT_OK || vt_options_source(o, name) >= VT_FROM_CHECKPOINT) return;
-    *st = vt_options_set(o, name, value, VT_FROM_PRESET);
-    vt_text_printf(report, " --%s %s", name, value);
+    vt_recipe_set(o, st, report, name, value, VT_FROM_PRESET);
 }
 
 static void preset_number(vt_options *o, vt_status *st, vt_text *report, const char *name, double value)

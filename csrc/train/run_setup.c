@@ -7,7 +7,8 @@
 
 #include "base/alloc.h"
 #include "base/pool.h"
-#include "models/weights.h"
+#include "models/finetune.h"
+#include "train/compat.h"
 #include "train/freeze.h"
 #include "train/logs.h"
 
@@ -87,6 +88,16 @@ static vt_sampler sampler_of(const vt_run_parts *r)
                         .micros = c->batch_size / micro * c->grad_accum_steps};
 }
 
+static vt_status settle_compat(vt_run_parts *r)
+{
+    vt_text report = {0};
+    vt_status st = vt_compat_apply(r->options, r->settings, &r->config, &report);
+    if (st == VT_OK) st = vt_text_status(&report);
+    if (st == VT_OK) say(r, vt_text_str(&report));
+    vt_text_free(&report);
+    return st;
+}
+
 static vt_status settle_preset(vt_run_parts *r)
 {
     vt_text report = {0};
@@ -158,6 +169,7 @@ vt_status vt_run_open_data(vt_run_parts *r)
     vt_status st = vt_model_flags_apply(&s->model, &r->config);
     if (st == VT_OK) st = vt_image_flags_apply(&s->images, &r->config);
     if (st == VT_OK) st = vt_model_check(&r->config);
+    if (st == VT_OK) st = settle_compat(r);
     if (st == VT_OK) st = vt_recipe_check(r->options, s);
     if (st == VT_OK) st = open_datasets(r);
     if (st) return st;
@@ -197,20 +209,40 @@ vt_status vt_run_open_loss(vt_run_parts *r)
     return VT_OK;
 }
 
+/* What --finetune asks for, and its file, opened. */
+static vt_status open_finetune(const vt_run_parts *r, vt_safetensors *f, vt_finetune *how)
+{
+    const vt_model_config *c = &r->config;
+    int stride = c->patch_stride ? c->patch_stride : c->patch_size;
+    *how = (vt_finetune){.extra_tokens = c->no_embed_class ? 0 : 1 + c->distilled,
+                         .grid_h = (c->img_height - c->patch_size) / stride + 1,
+                         .grid_w = (c->img_width - c->patch_size) / stride + 1, .antialias = r->settings->run.antialias};
+    return vt_safetensors_open(f, r->settings->run.finetune);
+}
+
+vt_status vt_run_finetune_table(const vt_run_parts *r, const vt_store *params, vt_text *table)
+{
+    vt_safetensors f;
+    vt_finetune how;
+    if (!r->settings->run.finetune || r->resumed.file.path) return VT_OK;
+    vt_status st = open_finetune(r, &f, &how);
+    if (st) return st;
+    st = vt_finetune_table(params, &f, &how, table);
+    vt_safetensors_close(&f);
+    return st;
+}
+
 static vt_status finetune(vt_run_parts *r)
 {
     vt_safetensors f;
-    vt_text report = {0};
-    const vt_model_config *c = &r->config;
-    int stride = c->patch_stride ? c->patch_stride : c->patch_size;
-    vt_status st = vt_safetensors_open(&f, r->settings->run.finetune);
+    vt_finetune how;
+    vt_text table = {0};
+    vt_status st = vt_run_finetune_table(r, &r->model->params, &table);
+    if (st == VT_OK) say(r, vt_text_str(&table));
+    vt_text_free(&table);
+    if (st == VT_OK) st = open_finetune(r, &f, &how);
     if (st) return st;
-    st = vt_weights_finetune(&r->model->params, r->model->device, &f, c->no_embed_class ? 0 : 1 + c->distilled,
-                             (c->img_height - c->patch_size) / stride + 1, (c->img_width - c->patch_size) / stride + 1,
-                             &report);
-    if (st == VT_OK) st = vt_text_status(&report);
-    if (st == VT_OK) say(r, vt_text_str(&report));
-    vt_text_free(&report);
+    st = vt_finetune_load(&r->model->params, r->model->device, &f, &how);
     vt_safetensors_close(&f);
     return st;
 }

@@ -30,6 +30,8 @@ typedef struct vt_run_parts {
 vt_status vt_run_open_data(vt_run_parts *r);
 /* Class weights and the teacher; data may be missing. */
 vt_status vt_run_open_loss(vt_run_parts *r);
+/* What --finetune does to declared parameters, as a table; nothing where the run does not begin so. */
+vt_status vt_run_finetune_table(const vt_run_parts *r, const vt_store *params, vt_text *table);
 /* The model, trainer and evaluation graphs; initial, fine-tuned or resumed weights. */
 vt_status vt_run_open_model(vt_run_parts *r);
 void vt_run_close(vt_run_parts *r);

@@ -118,11 +118,12 @@ typedef struct vt_recipe {
     double color_jitter;
     bool three_augment;                           /* instead of aa */
     vt_effects_flags effects;
+    enum { VT_COMPAT_NONE, VT_COMPAT_DEIT, VT_COMPAT_TIMM } compat;
 } vt_recipe;
 
 typedef struct vt_run_flags {
     const char *output_dir, *resume, *finetune;
-    bool overwrite;
+    bool overwrite, antialias;                    /* antialias: of the positions that finetune resizes */
     int64_t save_steps;                           /* 0: each epoch, and every 5 minutes */
     int checkpoint_hist;
 } vt_run_flags;
@@ -144,6 +145,9 @@ vt_status vt_recipe_check(const vt_options *options, const vt_settings *settings
  * gets a line that says what it set. */
 vt_status vt_recipe_preset(vt_options *options, vt_settings *settings, uint32_t images, int64_t steps_per_epoch,
                            int image_side, vt_text *report);
+/* One setting, unless a later source has said it: then `report` gets nothing. */
+void vt_recipe_set(vt_options *options, vt_status *st, vt_text *report, const char *name, const char *value,
+                   vt_source source);
 vt_train_options vt_recipe_train_options(const vt_recipe *recipe, int micros); /* but its loss: vt_loss_open */
 /* --aa, --ThreeAugment and --color-jitter. */
 vt_status vt_recipe_augment(const vt_recipe *recipe, vt_augment *augment);

@@ -13,8 +13,8 @@ typedef struct look {
     const vt_run_parts *run;
     const vt_settings *s;
     const vt_recipe *r;
-    int64_t steps;       /* of the run */
-    int global, micro;   /* batch */
+    int64_t steps;     /* of the run */
+    int global, micro; /* batch */
     bool mixing;
 } look;
 
@@ -46,6 +46,8 @@ static void unused_optimizer_flags(const look *l)
     unused(l, "decay-epochs", r->sched != VT_SCHED_STEP, "it is of --sched step");
     unused(l, "decay-rate", r->sched != VT_SCHED_STEP, "it is of --sched step");
     unused(l, "min-lr", !bounded, "only --sched cosine and linear end at it; leave it away");
+    unused(l, "sched-lag", !r->sched_per_epoch, "it is of --sched-per-epoch");
+    unused(l, "pos-embed-antialias", !l->s->run.finetune, "it is of --finetune");
     unused(l, "warmup-lr", l->run->schedule.warmup == 0, "there is no warm-up; give --warmup-epochs");
     unused(l, "model-ema-decay", !r->model_ema, "the average is off; give --model-ema");
     unused(l, "model-ema-warmup", r->optimizer.ema_warmup && !r->model_ema, "the average is off; give --model-ema");
@@ -62,8 +64,7 @@ static void unused_sample_flags(const look *l)
     unused(l, "color-jitter", policy && l->r->color_jitter > 0, "--aa wins over it; leave it away, or give --aa none");
     unused(l, "remode", e->reprob <= 0, "nothing is erased; give --reprob");
     unused(l, "recount", e->reprob <= 0, "nothing is erased; give --reprob");
-    for (int i = 0; i < 5; i++)
-        unused(l, of_mixing[i], !l->mixing, "nothing is mixed; give --mixup or --cutmix");
+    for (int i = 0; i < 5; i++) unused(l, of_mixing[i], !l->mixing, "nothing is mixed; give --mixup or --cutmix");
     unused(l, "mixup-switch-prob", l->mixing && !both, "only one of mixup and cutmix is on; give both");
     unused(l, "mixup-off-epoch", l->mixing && e->mixup_off_epoch >= l->r->epochs,
            "the run ends before that epoch; lower it or raise --epochs");
@@ -90,26 +91,35 @@ static void warn_rate(const look *l)
     const vt_schedule *c = &l->run->schedule;
     const char *op = vt_optimizers[r->optimizer.opt].op->name;
     if (c->kind <= VT_SCHED_LINEAR && c->min_lr > c->lr)
-        vt_text_printf(line(l), "--min-lr %g is above the peak rate %.3g%s: the rate rises to the end of the run: raise "
-                       "--lr, or lower --min-lr\n", c->min_lr, c->lr, r->unscale_lr ? "" : " (--lr x batch / 512)");
+        vt_text_printf(line(l),
+                       "--min-lr %g is above the peak rate %.3g%s: the rate rises to the end of the run: raise "
+                       "--lr, or lower --min-lr\n",
+                       c->min_lr, c->lr, r->unscale_lr ? "" : " (--lr x batch / 512)");
     if (c->warmup > 0 && c->warmup_lr > c->lr)
-        vt_text_printf(line(l), "--warmup-lr %g is above the peak rate %.3g: the warm-up falls: lower it\n", c->warmup_lr,
-                       c->lr);
+        vt_text_printf(line(l), "--warmup-lr %g is above the peak rate %.3g: the warm-up falls: lower it\n",
+                       c->warmup_lr, c->lr);
     if (r->unscale_lr && !vt_options_given(l->run->options, "lr") && l->global != 512)
-        vt_text_printf(line(l), "--unscale-lr with the default --lr %g, which is that of a batch of 512, and the batch is "
-                       "%d: give --lr, or leave --unscale-lr away\n", r->lr, l->global);
+        vt_text_printf(line(l),
+                       "--unscale-lr with the default --lr %g, which is that of a batch of 512, and the batch is "
+                       "%d: give --lr, or leave --unscale-lr away\n",
+                       r->lr, l->global);
     double most = strcmp(op, "adamw") == 0 ? adamw_most : strcmp(op, "lion") == 0 ? lion_most : INFINITY;
     if (c->lr > most)
-        vt_text_printf(line(l), "the peak rate %.3g%s is high for %s, which rarely trains above %g: lower --lr\n", c->lr,
-                       r->unscale_lr ? "" : " (--lr x batch / 512)", op, most);
+        vt_text_printf(line(l), "the peak rate %.3g%s is high for %s, which rarely trains above %g: lower --lr\n",
+                       c->lr, r->unscale_lr ? "" : " (--lr x batch / 512)", op, most);
     if (strcmp(op, "sgd") == 0 && r->weight_decay > sgd_decay_most)
-        vt_text_printf(line(l), "--weight-decay %g with --opt %s, whose decay is part of the gradient: usual is 1e-4: "
-                       "lower it\n", r->weight_decay, vt_optimizers[r->optimizer.opt].name);
+        vt_text_printf(line(l),
+                       "--weight-decay %g with --opt %s, whose decay is part of the gradient: usual is 1e-4: "
+                       "lower it\n",
+                       r->weight_decay, vt_optimizers[r->optimizer.opt].name);
     if (r->optimizer.layer_decay < 1 && !l->s->run.finetune && !l->run->resumed.file.path)
-        vt_text_printf(line(l), "--layer-decay %g of weights that begin at random: early layers hardly learn: it is for "
-                       "--finetune\n", r->optimizer.layer_decay);
+        vt_text_printf(line(l),
+                       "--layer-decay %g of weights that begin at random: early layers hardly learn: it is for "
+                       "--finetune\n",
+                       r->optimizer.layer_decay);
     if ((double)c->warmup > warmup_most * (double)l->steps)
-        vt_text_printf(line(l), "the warm-up takes %lld of the run's %lld steps%s: lower --warmup-epochs, to %.3g or so\n",
+        vt_text_printf(line(l),
+                       "the warm-up takes %lld of the run's %lld steps%s: lower --warmup-epochs, to %.3g or so\n",
                        (long long)c->warmup, (long long)l->steps,
                        c->warmup >= l->steps ? ", so the rate never reaches its peak" : "",
                        0.05 * (double)l->steps / (double)c->per_epoch);
@@ -121,10 +131,11 @@ static void warn_average(const look *l)
     double decay = l->r->model_ema_decay, half = vt_ema_half_life(decay), epoch = (double)l->run->steps_per_epoch;
     double share = vt_ema_initial_share(decay, l->r->optimizer.ema_warmup, l->steps);
     if (!l->r->model_ema || share <= initial_most || half <= 1.001 * epoch) return;
-    vt_text_printf(line(l), "--model-ema-decay %g is too slow for %lld steps: its half-life is %.3g steps, and %.3g %% of "
+    vt_text_printf(line(l),
+                   "--model-ema-decay %g is too slow for %lld steps: its half-life is %.3g steps, and %.3g %% of "
                    "the initial weights are left in the average at the end: give --model-ema-decay %.4g, or "
-                   "--model-ema-warmup\n", decay, (long long)l->steps, half, 100 * share,
-                   pow(0.5, 8 / (double)l->steps));
+                   "--model-ema-warmup\n",
+                   decay, (long long)l->steps, half, 100 * share, pow(0.5, 8 / (double)l->steps));
 }
 
 /* --- data, samples, targets --- */
@@ -137,18 +148,22 @@ static void warn_data(const look *l)
     int patches = ((c->img_height - c->patch_size) / stride + 1) * ((c->img_width - c->patch_size) / stride + 1);
     int side = c->img_height < c->img_width ? c->img_height : c->img_width;
     int64_t seen = l->run->steps_per_epoch * l->global / sampler->repeats;
-    if (sampler->repeats > 1 && (sampler->samples < (uint32_t)(REPEATED_LEAST * sampler->repeats) ||
-                                 l->run->steps_per_epoch < STEPS_LEAST))
-        vt_text_printf(line(l), "--aug-repeats %d of %u images: an epoch has %lld steps and sees %lld different images: give "
-                       "--no-repeated-aug\n", sampler->repeats, sampler->samples, (long long)l->run->steps_per_epoch,
-                       (long long)seen);
+    if (sampler->repeats > 1 &&
+        (sampler->samples < (uint32_t)(REPEATED_LEAST * sampler->repeats) || l->run->steps_per_epoch < STEPS_LEAST))
+        vt_text_printf(line(l),
+                       "--aug-repeats %d of %u images: an epoch has %lld steps and sees %lld different images: give "
+                       "--no-repeated-aug\n",
+                       sampler->repeats, sampler->samples, (long long)l->run->steps_per_epoch, (long long)seen);
     if (patches < PATCHES_LEAST)
-        vt_text_printf(line(l), "patches of %d pixels make %d of a %dx%d image, few to attend to: give --patch-size %d, or a "
-                       "larger --img-size\n", c->patch_size, patches, c->img_height, c->img_width,
-                       side / 4 > 1 ? side / 4 : 1);
+        vt_text_printf(line(l),
+                       "patches of %d pixels make %d of a %dx%d image, few to attend to: give --patch-size %d, or a "
+                       "larger --img-size\n",
+                       c->patch_size, patches, c->img_height, c->img_width, side / 4 > 1 ? side / 4 : 1);
     if (l->mixing && l->micro % 2)
-        vt_text_printf(line(l), "mixup and cutmix pair the samples of a micro-batch, and %d is odd: the middle one is never "
-                       "mixed: give an even --%s\n", l->micro, l->r->micro_batch_size ? "micro-batch-size" : "batch-size");
+        vt_text_printf(line(l),
+                       "mixup and cutmix pair the samples of a micro-batch, and %d is odd: the middle one is never "
+                       "mixed: give an even --%s\n",
+                       l->micro, l->r->micro_batch_size ? "micro-batch-size" : "batch-size");
 }
 
 static void warn_targets(const look *l)
@@ -156,20 +171,27 @@ static void warn_targets(const look *l)
     const vt_loss_flags *f = &l->r->loss;
     double s = l->r->smoothing, k = l->run->config.classes, off = s / k, on = 1 - s + off;
     if (l->run->config.classes == 1) {
-        vt_text_printf(line(l), "1 class: every target is 1, nothing can be learned: give class folders, or --num-classes "
+        vt_text_printf(line(l),
+                       "1 class: every target is 1, nothing can be learned: give class folders, or --num-classes "
                        "2\n");
         return;
     }
     if (l->run->config.classes == 2 && s > 0)
-        vt_text_printf(line(l), "--smoothing %g of 2 classes: targets are %.3g and %.3g, so no probability is learned above "
-                       "that: give --smoothing 0 where probabilities matter\n", s, on, off);
+        vt_text_printf(line(l),
+                       "--smoothing %g of 2 classes: targets are %.3g and %.3g, so no probability is learned above "
+                       "that: give --smoothing 0 where probabilities matter\n",
+                       s, on, off);
     if (!f->bce_loss) return;
     if (f->bce_target_thresh < 0 && s > 0)
-        vt_text_printf(line(l), "--bce-loss with --smoothing %g: each of the other classes is a target of %.3g too: give "
-                       "--smoothing 0, as DeiT III\n", s, off);
+        vt_text_printf(line(l),
+                       "--bce-loss with --smoothing %g: each of the other classes is a target of %.3g too: give "
+                       "--smoothing 0, as DeiT III\n",
+                       s, off);
     if (f->bce_target_thresh >= 0 && f->bce_target_thresh < off)
-        vt_text_printf(line(l), "--bce-target-thresh %g is below %.3g, which --smoothing %g gives every class: all targets "
-                       "become 1: give --smoothing 0\n", f->bce_target_thresh, off, s);
+        vt_text_printf(line(l),
+                       "--bce-target-thresh %g is below %.3g, which --smoothing %g gives every class: all targets "
+                       "become 1: give --smoothing 0\n",
+                       f->bce_target_thresh, off, s);
     if (f->bce_target_thresh >= on)
         vt_text_printf(line(l), "--bce-target-thresh %g: no target is above %.3g, so all become 0: lower it\n",
                        f->bce_target_thresh, on);
@@ -178,8 +200,13 @@ static void warn_targets(const look *l)
 void vt_warnings_find(vt_warnings *w, const vt_run_parts *run)
 {
     const vt_recipe *r = &run->settings->recipe;
-    look l = {.w = w, .run = run, .s = run->settings, .r = r, .steps = vt_run_steps(run),
-              .global = r->batch_size * r->grad_accum_steps, .micro = run->loading.sampler.micro_batch,
+    look l = {.w = w,
+              .run = run,
+              .s = run->settings,
+              .r = r,
+              .steps = vt_run_steps(run),
+              .global = r->batch_size * r->grad_accum_steps,
+              .micro = run->loading.sampler.micro_batch,
               .mixing = vt_mixing_on(&run->loading.mixing)};
     *w = (vt_warnings){0};
     warn_data(&l);

@@ -1,4 +1,5 @@
-/* A check in process: every allocation failing in turn gives an error and no leak. What it says: tests/tools/check.py. */
+/* A check in process: every allocation failing in turn gives an error and no leak. What it says: tests/tools/check.py.
+ */
 #include "train/check.h"
 
 #include <sys/stat.h>
@@ -34,8 +35,8 @@ static void make_part(const char *part)
 
 static vt_status check(bool *told)
 {
-    const char *argv[] = {"--model", "deit_micro", "--data-path", root, "--in-chans", "1", "--depth", "2", "--batch-size",
-                          "5", "--mixup", "1", "--class-weights", "auto"};
+    const char *argv[] = {"--model",      "deit_micro", "--data-path", root, "--in-chans",      "1",   "--depth", "2",
+                          "--batch-size", "5",          "--mixup",     "1",  "--class-weights", "auto"};
     vt_settings settings;
     vt_options options;
     vt_run_parts parts = {.options = &options, .settings = &settings};
@@ -50,8 +51,9 @@ static vt_status check(bool *told)
         vt_check_close(&c);
         st = vt_text_status(&text);
         if (st == VT_OK) st = vt_text_status(&object);
-        *told = strstr(vt_text_str(&text), "an even --batch-size") && strstr(vt_text_str(&object), "an even --batch-size") &&
-                strstr(vt_text_str(&text), "of 2 classes") && strstr(vt_text_str(&text), "--aug-repeats 1");
+        *told = strstr(vt_text_str(&text), "an even --batch-size") &&
+                strstr(vt_text_str(&object), "an even --batch-size") && strstr(vt_text_str(&text), "of 2 classes") &&
+                strstr(vt_text_str(&text), "--aug-repeats 1");
     }
     vt_text_free(&text);
     vt_text_free(&object);
