@@ -18,10 +18,11 @@ static vt_status matches_nothing(const vt_store *params, const char *flag, const
     return st;
 }
 
-/* Sets a mark of the entries that the globs match. */
+/* Sets a mark of the entries that the globs match; "none": of none. */
 static vt_status mark(vt_store *params, const char *flag, const char *globs, bool *(*mark_of)(vt_entry *))
 {
     vt_status st = VT_OK;
+    if (globs && strcmp(globs, "none") == 0) return VT_OK;
     while (globs && *globs && st == VT_OK) {
         char glob[256];
         int found = 0;

@@ -43,6 +43,17 @@ static vt_status make_folders(const char *dir)
     return st;
 }
 
+vt_status vt_logs_spares(const char *dir, const char *flag, const char *file)
+{
+    char folder[VT_PATH_BYTES];
+    struct stat a, b;
+    const char *slash = file ? strrchr(file, '/') : NULL, *name = slash ? slash + 1 : file;
+    if (!file || !is_ours(name)) return VT_OK;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : ".");
+    if (stat(folder, &a) || stat(dir, &b) || a.st_dev != b.st_dev || a.st_ino != b.st_ino) return VT_OK;
+    return vt_fail(VT_INVALID, "--%s %s: --overwrite would remove it; choose another --output-dir", flag, file);
+}
+
 vt_status vt_logs_prepare(const char *dir, bool resume, bool overwrite)
 {
     char path[VT_PATH_BYTES];

@@ -16,6 +16,8 @@ typedef struct vt_epoch_log {
 
 /* Makes the folder. A used one is an error unless `resume`, or `overwrite`, which removes a run's files from it. */
 vt_status vt_logs_prepare(const char *dir, bool resume, bool overwrite);
+/* VT_INVALID where that would remove `file`, which the run reads by --flag; NULL: none. */
+vt_status vt_logs_spares(const char *dir, const char *flag, const char *file);
 vt_status vt_logs_args(const char *dir, const vt_options *options);
 /* Appends a line to summary.csv and log.txt. */
 vt_status vt_logs_epoch(const char *dir, const vt_epoch_log *log);

@@ -270,6 +270,10 @@ static vt_status open_loop(loop *l)
     VT_TRY(vt_run_open_data(r));
     VT_TRY(vt_run_open_loss(r));
     if (r->console.warnings) VT_TRY(warn(r));
+    if (run->overwrite && !run->resume) {
+        VT_TRY(vt_logs_spares(run->output_dir, "finetune", run->finetune));
+        VT_TRY(vt_logs_spares(run->output_dir, "teacher-path", r->settings->recipe.loss.teacher_path));
+    }
     VT_TRY(vt_logs_prepare(run->output_dir, run->resume != NULL, run->overwrite));
     VT_TRY(vt_run_open_model(r));
     if (run->resume) { /* also where a run ended before its first checkpoint, and begins afresh */

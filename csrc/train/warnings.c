@@ -47,7 +47,6 @@ static void unused_optimizer_flags(const look *l)
     unused(l, "decay-rate", r->sched != VT_SCHED_STEP, "it is of --sched step");
     unused(l, "min-lr", !bounded, "only --sched cosine and linear end at it; leave it away");
     unused(l, "sched-lag", !r->sched_per_epoch, "it is of --sched-per-epoch");
-    unused(l, "pos-embed-antialias", !l->s->run.finetune, "it is of --finetune");
     unused(l, "warmup-lr", l->run->schedule.warmup == 0, "there is no warm-up; give --warmup-epochs");
     unused(l, "model-ema-decay", !r->model_ema, "the average is off; give --model-ema");
     unused(l, "model-ema-warmup", r->optimizer.ema_warmup && !r->model_ema, "the average is off; give --model-ema");
@@ -77,6 +76,7 @@ static void unused_model_flags(const look *l)
     bool none = f->distillation == VT_DISTILLATION_NONE;
     unused(l, "drop-path", c->depth == 1 && !c->drop_path_uniform && c->drop_path > 0,
            "its rate grows from 0 with depth, and there is 1 block; give --drop-path-mode uniform");
+    unused(l, "pos-embed-antialias", !l->s->run.finetune, "it is of --finetune");
     unused(l, "distillation-alpha", none, "there is no teacher; give --distillation-type soft or hard");
     unused(l, "distillation-tau", none, "there is no teacher; give --distillation-type soft");
     unused(l, "distillation-tau", f->distillation == VT_DISTILLATION_HARD,

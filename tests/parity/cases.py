@@ -65,6 +65,8 @@ CASES = {
                                 optimizer=dict(layer_decay=0.5, opt="sgd"), lr=0.02),
     "frozen": dict(model="deit_tiny_distilled_patch16_224", flags=vit(depth=3), clip_grad=0.5, ema_decay=0.9,
                    optimizer=dict(freeze="patch_embed.*,blocks.0.*,*_token,blocks.2.norm?.bias,blocks.1.*.weight")),
+    "undecayed": dict(model="deit_tiny_distilled_patch16_224", flags=vit(depth=2), steps=8,
+                      optimizer=dict(no_decay="dist_token,*.fc?.weight")),
     "head-alone": dict(model="vit_tiny_patch16_224", flags=vit(), ema_decay=0.5, clip_grad=0.1,
                        optimizer=dict(freeze="[!h]*", opt="lamb", ema_warmup=True)),
     "attention-alone": dict(model="vit_tiny_patch16_224", flags=vit(), ema_decay=0.9, activations=True,

@@ -76,20 +76,23 @@ def is_frozen(name, freeze, attn_only):
     return attn_only and ".attn." not in name and name not in ("head.weight", "head.bias", "pos_embed")
 
 
-def groups(model, lr, weight_decay, layer_decay=1.0):
+def groups(model, lr, weight_decay, layer_decay=1.0, no_decay=""):
     """A group for each parameter that is trained."""
+    def is_decayed(name, p):
+        return reference.is_decayed(name, p) and not any(fnmatch.fnmatchcase(name, g) for g in no_decay.split(",") if g)
+
     depth = model.c.depth
-    return [{"params": [p], "weight_decay": weight_decay if reference.is_decayed(name, p) else 0.0,
+    return [{"params": [p], "weight_decay": weight_decay if is_decayed(name, p) else 0.0,
              "lr": lr * layer_decay ** (depth + 1 - layer_of(name, depth))}
             for name, p in model.named_parameters() if p.requires_grad]
 
 
 def create(model, lr, weight_decay, *, opt="adamw", betas=None, eps=1e-8, momentum=0.9, layer_decay=1.0, freeze="",
-           attn_only=False, ema_warmup=False):
+           attn_only=False, ema_warmup=False, no_decay=""):
     """Freezes what is to be frozen, too."""
     for name, p in model.named_parameters():
         p.requires_grad_(not is_frozen(name, freeze, attn_only))
-    given = groups(model, lr, weight_decay, layer_decay)
+    given = groups(model, lr, weight_decay, layer_decay, no_decay)
     if opt == "adamw":
         return torch.optim.AdamW(given, lr=lr, betas=betas or (0.9, 0.999), eps=eps)
     if opt in ("lamb", "fusedlamb"):

@@ -48,7 +48,7 @@ def difference(name, overrides):
     return max(float((results[0][k] - results[1][k]).norm() / results[1][k].norm().clamp_min(1e-9)) for k in shared)
 
 
-def optimizer_difference(opt, layer_decay):
+def optimizer_difference(opt, layer_decay, no_decay=""):
     """Ten steps by ours and by what timm's factory makes of the same flags, on a distilled model with decay."""
     import timm
     from timm.optim import create_optimizer_v2
@@ -59,9 +59,10 @@ def optimizer_difference(opt, layer_decay):
     theirs = timm.create_model("deit_tiny_distilled_patch16_224", img_size=32, depth=2, embed_dim=48, num_heads=3,
                                num_classes=5).double()
     theirs.load_state_dict(ours.state_dict())
-    theirs.no_weight_decay = lambda: {"pos_embed", "cls_token"}  # dist_token is decayed, as in DeiT
+    if not no_decay:  # of DeiT, which decays dist_token
+        theirs.no_weight_decay = lambda: {"pos_embed", "cls_token"}
     kwargs = {} if opt in ("sgd", "momentum", "lion") else {"eps": 1e-8}
-    given = [optimizers.create(ours, 1e-2, 0.05, opt=opt, layer_decay=layer_decay),
+    given = [optimizers.create(ours, 1e-2, 0.05, opt=opt, layer_decay=layer_decay, no_decay=no_decay),
              create_optimizer_v2(theirs, opt=opt, lr=1e-2, weight_decay=0.05, layer_decay=layer_decay, **kwargs)]
     for group in given[1].param_groups:
         group["lr"] *= group.get("lr_scale", 1.0)  # what timm's schedulers do
@@ -95,6 +96,9 @@ def main():
         good = error < (1e-6 if opt == "lamb" else TOLERANCE)  # timm sums LAMB's norm in fp32
         failed |= not good
         print(f"timm {timm.__version__}: --opt {opt:26} {error:.1e} {'ok' if good else 'FAILED'}", flush=True)
+    error = optimizer_difference("adamw", 1.0, "dist_token")
+    failed |= not error < TOLERANCE
+    print(f"timm {timm.__version__}: --compat timm's decay {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}", flush=True)
     error = ema_difference()
     failed |= not error < TOLERANCE
     print(f"timm {timm.__version__}: --model-ema-warmup {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}",

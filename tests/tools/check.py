@@ -92,6 +92,8 @@ class Check(unittest.TestCase):
                 (["--momentum", 0.8], "--momentum has no effect"),
                 (["--opt", "momentum", "--weight-decay", 0, "--opt-betas", 0.9, 0.99], "--opt-betas has no effect"),
                 (["--opt", "lion", "--opt-eps", 1e-6], "--opt-eps has no effect"),
+                (["--sched-lag", 0], "--sched-lag has no effect"),
+                (["--pos-embed-antialias"], "--pos-embed-antialias has no effect"),
                 (["--decay-epochs", 10], "--decay-epochs has no effect"),
                 (["--decay-rate", 0.5], "--decay-rate has no effect"),
                 (["--sched", "constant", "--min-lr", 0], "--min-lr has no effect"),
@@ -151,6 +153,65 @@ class Check(unittest.TestCase):
         self.assertEqual(c["layer_scales"], [0.125, 0.25, 0.5, 1])
         self.assertIn("sgd, momentum 0.9 (Nesterov)", c["optimizer"])
         self.assertIn("binary cross-entropy", c["loss"])
+
+    def test_compat(self):
+        """What each name sets; explicit flags win; it is recorded, and what it sets too."""
+        flags = [*TINY, "--model", "deit_tiny_distilled_patch16_224", "--warmup-epochs", 2]
+        def of(*more):
+            c = self.check("small", *flags, *more)
+            dist = {g["group"]: g["elements"] for g in c["parameters"]}
+            return c["compat"], c["lr"], dist["pos_embed, cls_token"], dist.get("--no-decay", 0), c["schedule"]
+        compat, lr, tokens, spared, points = of()
+        self.assertEqual((compat, tokens, spared), ({}, 19 * 32, 0))
+        compat, lr_deit, tokens, spared, deit = of("--compat", "deit", "--lr", 1e-3)
+        self.assertEqual(compat, {"sched_per_epoch": "true", "sched_lag": "1"})
+        self.assertEqual((spared, lr_deit), (0, 1e-3 * 16 / 512))
+        compat, lr_timm, tokens, spared, timm = of("--compat", "timm", "--lr", 1e-3)
+        self.assertEqual(compat, {"sched_per_epoch": "true", "sched_lag": "0", "no_decay": "dist_token", "unscale_lr": "true"})
+        self.assertEqual((spared, lr_timm), (32, 1e-3))
+        self.assertNotIn("unscale_lr", of("--compat", "timm")[0])
+        # 37 steps an epoch; the end of the warm-up is step 74, the first of epoch 2: DeiT has epoch 1's rate there.
+        self.assertEqual([p["step"] for p in deit[:2]], [0, 74])
+        self.assertAlmostEqual(deit[1]["lr"], 1e-6 + (lr_deit - 1e-6) / 2, delta=1e-15)
+        self.assertAlmostEqual(timm[1]["lr"], 1e-5 + (lr_timm - 1e-5) * (1 + math.cos(math.pi * 2 / 10)) / 2, delta=1e-15)
+        compat, _, _, spared, steps = of("--compat", "timm", "--no-sched-per-epoch", "--no-decay", "none")
+        self.assertEqual((compat, spared, steps[1]["lr"]), ({"sched_lag": "0"}, 0, points[1]["lr"]))
+        bce = ["--bce-loss", "--smoothing", 0]
+        self.assertEqual(of("--compat", "deit", *bce)[0]["bce_target_thresh"], "0.0")
+        self.assertNotIn("bce_target_thresh", of("--compat", "timm", *bce)[0])
+        self.assertNotIn("bce_target_thresh", of("--compat", "deit", *bce, "--bce-target-thresh", -1)[0])
+        run = os.path.join(self.dir, "compat")
+        done = vitc("train", *flags, "--epochs", 3, "--data-path", self.data["small"], "--compat", "timm", "--output_dir", run,
+                    "--device", "cpu", "--max-steps", 2)
+        self.assertIn("--compat timm: --sched-per-epoch true --sched-lag 0 --no-decay dist_token\n", done.stdout)
+        with open(os.path.join(run, "args.yaml")) as f:
+            args = f.read()
+        for line in ("compat: timm", "sched_per_epoch: true", "sched_lag: 0", "no_decay: dist_token"):
+            self.assertIn("\n%s\n" % line, args)
+        resume = ["--resume", "auto", "--data-path", self.data["small"], "--output_dir", run, "--device", "cpu"]
+        self.assertIn("--compat", vitc("train", *resume, "--compat", "deit", expect=2).stderr)
+        self.assertNotIn("--compat", vitc("train", *resume, "--max-steps", 3).stdout)
+
+    def test_finetune_table(self):
+        run = os.path.join(self.dir, "source")
+        vitc("train", *TINY, "--epochs", 1, "--data-path", self.data["small"], "--output_dir", run, "--device", "cpu",
+             "--max-steps", 1)
+        source, rows = os.path.join(run, "last.safetensors"), []
+        flags = [*TINY, "--img-size", 24, "--data-path", self.data["two"], "--finetune", source]
+        text = vitc("check", *flags, "--compat", "timm").stdout
+        at = text.index("\nfinetune: %s\n" % source)
+        rows = [line.split() for line in text[at:].splitlines()[2:7]]
+        self.assertEqual(rows[0][:3], ["kept", "30", "tensors,"])
+        self.assertEqual(" ".join(rows[1]), "resized pos_embed: from 4x4 to 6x6, bicubic with antialiasing")
+        self.assertEqual(" ".join(rows[2]), "initialised head.weight: the file's is [3, 32]")
+        self.assertIn("to 6x6, bicubic\n", vitc("check", *flags, "--compat", "timm", "--no-pos-embed-antialias").stdout)
+        self.assertIn("blocks.2.norm1.weight is missing", vitc("check", *flags, "--depth", 3, expect=2).stderr)
+        text = vitc("check", *flags, "--depth", 1).stdout
+        self.assertEqual(text.count("  dropped "), 5)
+        self.assertIn("  dropped      8 more that the model does not have\n", text)
+        flags += ["--epochs", 1, "--max-steps", 1, "--overwrite", "--device", "cpu", "--output_dir"]
+        self.assertIn("--overwrite would remove it", vitc("train", *flags, run, expect=2).stderr)
+        self.assertIn("\n  kept         30 tensors", vitc("train", *flags, run + "-tuned").stdout)
 
     def test_strict_and_files(self):
         out = os.path.join(self.dir, "check.json")

@@ -62,7 +62,7 @@ TEST(decay)
     CHECK_OK(vt_undecay(&p, "head.weight,*.1.*.qkv.weight"));
     CHECK(p.entries[head].undecayed && p.entries[qkv].undecayed && !p.entries[qkv + 2].undecayed);
     CHECK(p.entries[head].decay);
-    CHECK_OK(vt_undecay(&p, NULL));
+    CHECK_OK(vt_undecay(&p, "none"));
     CHECK(!p.entries[head].undecayed);
     CHECK_FAILS(vt_undecay(&p, "heads.*"), VT_INVALID, "--no-decay heads.*: matches no parameter");
     vt_store_free(&p);
