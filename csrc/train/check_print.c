@@ -161,12 +161,11 @@ static void text_parameters(const vt_check *c, vt_text *t)
     }
     if (c->step.layer_decay == 1) return;
     vt_text_add(t, "\nthe rate of a layer is multiplied by\n");
-    for (int i = 0; i < c->layers; i++)
-        vt_text_printf(t, "  %-10s  %.6g\n",
-                       i == 0               ? "embedding"
-                       : i == c->layers - 1 ? "head"
-                                            : "",
-                       vt_check_scale(c, i));
+    for (int i = 0; i < c->layers; i++) {
+        char name[32] = "embedding";
+        if (i) snprintf(name, sizeof name, i == c->layers - 1 ? "head" : "blocks.%d", i - 1);
+        vt_text_printf(t, "  %-10s  %.6g\n", name, vt_check_scale(c, i));
+    }
 }
 
 static void text_average(const vt_check *c, vt_text *t)
@@ -178,7 +177,7 @@ static void text_average(const vt_check *c, vt_text *t)
         return;
     }
     vt_text_printf(t,
-                   "\naverage of the weights: decay %g%s, half-life %.4g steps (%.3g epochs); at the end %.2g %% of it "
+                   "\naverage of the weights: decay %g%s, half-life %.4g steps, %.3g of an epoch; at the end %.2g %% of it "
                    "are the initial weights\n",
                    r->model_ema_decay, r->optimizer.ema_warmup ? ", grown to" : "", half,
                    half / (double)c->run->steps_per_epoch, 100 * share_of(c));

@@ -6,16 +6,17 @@
 #include "ops/update.h"
 
 enum { REPEATED_LEAST = 256, STEPS_LEAST = 10, PATCHES_LEAST = 16 };
-static const double warmup_most = 0.2, initial_most = 0.01, adamw_most = 5e-3, lion_most = 1e-3, sgd_decay_most = 2e-3;
+static const double warmup_most = 0.2, tuning_warmup_most = 0.5, initial_most = 0.01, adamw_most = 5e-3,
+                    lion_most = 1e-3, sgd_decay_most = 2e-3;
 
 typedef struct look {
     vt_warnings *w;
     const vt_run_parts *run;
     const vt_settings *s;
     const vt_recipe *r;
-    int64_t steps;     /* of the run */
-    int global, micro; /* batch */
-    bool mixing;
+    int64_t steps;      /* of the run */
+    int global, micro;  /* batch */
+    bool mixing, tunes; /* tunes: begins with weights that were trained */
 } look;
 
 static vt_text *line(const look *l)
@@ -85,6 +86,24 @@ static void unused_model_flags(const look *l)
 
 /* --- the rate --- */
 
+static void warn_warmup(const look *l)
+{
+    const vt_schedule *c = &l->run->schedule;
+    double most = l->tunes ? tuning_warmup_most : warmup_most;
+    int held = 1 + c->lag, epochs = l->r->epochs;
+    if ((double)c->warmup > most * (double)l->steps)
+        vt_text_printf(line(l),
+                       "the warm-up takes %lld of the run's %lld steps%s: lower --warmup-epochs, to %.3g or so\n",
+                       (long long)c->warmup, (long long)l->steps,
+                       c->warmup >= l->steps ? ", so the rate never reaches its peak" : "",
+                       0.05 * (double)l->steps / (double)c->per_epoch);
+    else if (c->per_epoch_updates && c->warmup > 0 && held > most * epochs)
+        vt_text_printf(line(l),
+                       "--sched-per-epoch holds --warmup-lr %g for %d of %d epochs: give --warmup-epochs 0, or "
+                       "--no-sched-per-epoch\n",
+                       c->warmup_lr, held, epochs);
+}
+
 static void warn_rate(const look *l)
 {
     const vt_recipe *r = l->r;
@@ -112,25 +131,20 @@ static void warn_rate(const look *l)
                        "--weight-decay %g with --opt %s, whose decay is part of the gradient: usual is 1e-4: "
                        "lower it\n",
                        r->weight_decay, vt_optimizers[r->optimizer.opt].name);
-    if (r->optimizer.layer_decay < 1 && !l->s->run.finetune && !l->run->resumed.file.path)
+    if (r->optimizer.layer_decay < 1 && !l->tunes)
         vt_text_printf(line(l),
                        "--layer-decay %g of weights that begin at random: early layers hardly learn: it is for "
                        "--finetune\n",
                        r->optimizer.layer_decay);
-    if ((double)c->warmup > warmup_most * (double)l->steps)
-        vt_text_printf(line(l),
-                       "the warm-up takes %lld of the run's %lld steps%s: lower --warmup-epochs, to %.3g or so\n",
-                       (long long)c->warmup, (long long)l->steps,
-                       c->warmup >= l->steps ? ", so the rate never reaches its peak" : "",
-                       0.05 * (double)l->steps / (double)c->per_epoch);
+    warn_warmup(l);
 }
 
-/* A half-life of an epoch is what the preset has, and never too slow. */
+/* A half-life of an epoch is what the preset has, and never too slow; weights that were trained do no harm. */
 static void warn_average(const look *l)
 {
     double decay = l->r->model_ema_decay, half = vt_ema_half_life(decay), epoch = (double)l->run->steps_per_epoch;
     double share = vt_ema_initial_share(decay, l->r->optimizer.ema_warmup, l->steps);
-    if (!l->r->model_ema || share <= initial_most || half <= 1.001 * epoch) return;
+    if (!l->r->model_ema || l->tunes || share <= initial_most || half <= 1.001 * epoch) return;
     vt_text_printf(line(l),
                    "--model-ema-decay %g is too slow for %lld steps: its half-life is %.3g steps, and %.3g %% of "
                    "the initial weights are left in the average at the end: give --model-ema-decay %.4g, or "
@@ -207,7 +221,8 @@ void vt_warnings_find(vt_warnings *w, const vt_run_parts *run)
               .steps = vt_run_steps(run),
               .global = r->batch_size * r->grad_accum_steps,
               .micro = run->loading.sampler.micro_batch,
-              .mixing = vt_mixing_on(&run->loading.mixing)};
+              .mixing = vt_mixing_on(&run->loading.mixing),
+              .tunes = run->settings->run.finetune != NULL};
     *w = (vt_warnings){0};
     warn_data(&l);
     warn_targets(&l);

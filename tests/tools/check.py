@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -92,6 +93,8 @@ class Check(unittest.TestCase):
                 (["--momentum", 0.8], "--momentum has no effect"),
                 (["--opt", "momentum", "--weight-decay", 0, "--opt-betas", 0.9, 0.99], "--opt-betas has no effect"),
                 (["--opt", "lion", "--opt-eps", 1e-6], "--opt-eps has no effect"),
+                (["--sched-per-epoch", "--epochs", 9], "holds --warmup-lr 1e-06 for 2 of 9 epochs"),
+                (["--compat", "timm", "--epochs", 4], "holds --warmup-lr 1e-06 for 1 of 4 epochs"),
                 (["--sched-lag", 0], "--sched-lag has no effect"),
                 (["--pos-embed-antialias"], "--pos-embed-antialias has no effect"),
                 (["--decay-epochs", 10], "--decay-epochs has no effect"),
@@ -114,10 +117,13 @@ class Check(unittest.TestCase):
     def test_what_is_no_mistake(self):
         for data, flags in (
                 ("small", ["--aa", "none", "--color-jitter", 0.4]), ("small", ["--bce-loss", "--smoothing", 0]),
+                ("small", ["--bce-loss", "--smoothing", 0, "--compat", "deit"]), ("small", ["--drop-path", 0.2]),
                 ("small", ["--bce-loss", "--bce-target-thresh", 0.2]), ("small", ["--batch-size", 17]),
-                ("small", ["--model-ema-decay", 0.9999, "--model-ema-warmup"]), ("small", ["--opt", "lamb", "--clip-grad", 0.5]),
+                ("small", ["--model-ema-decay", 0.9999, "--model-ema-warmup"]),
+                ("small", ["--opt", "lamb", "--clip-grad", 0.5]),
                 ("small", ["--opt", "sgd", "--weight-decay", 1e-4, "--momentum", 0.8]), ("small", ["--depth", 1]),
                 ("small", ["--depth", 1, "--drop-path", 0.2, "--drop-path-mode", "uniform"]), ("two", ["--smoothing", 0]),
+                ("small", ["--sched-per-epoch", "--epochs", 5, "--warmup-epochs", 0]), ("small", ["--compat", "deit"]),
                 ("small", ["--sched", "step", "--decay-epochs", 3]), ("small", ["--lr", 0.001, "--unscale-lr"]),
                 ("small", ["--mixup", 0.8, "--cutmix", 1, "--mixup-switch-prob", 0.3, "--mixup-off-epoch", 9])):
             self.assertEqual(self.check(data, *TINY, *flags)["warnings"], [], flags)
@@ -140,6 +146,7 @@ class Check(unittest.TestCase):
         self.assertEqual(sum(n for _, n in groups.values()), c["params"])
         self.assertEqual(sum(1 for s in c["layer_scales"] if s == 1), 14)
         self.assertAlmostEqual(c["ema"]["half_life_steps"], math.log(0.5) / math.log(0.99996), delta=1e-3)
+        self.assertAlmostEqual(c["ema"]["half_life_epochs"], c["ema"]["half_life_steps"] / 1251, delta=1e-6)
         self.assertAlmostEqual(c["ema"]["initial_share"], 0.99996 ** 375300, delta=1e-12)
         self.assertEqual([s["stage"] for s in c["sample"]], ["repeat", "crop", "flip", "augment", "normalise", "erase", "mix"])
 
@@ -209,9 +216,47 @@ class Check(unittest.TestCase):
         text = vitc("check", *flags, "--depth", 1).stdout
         self.assertEqual(text.count("  dropped "), 5)
         self.assertIn("  dropped      8 more that the model does not have\n", text)
+        self.assertNotIn("--layer-decay 0.7", vitc("check", *flags, "--layer-decay", 0.7).stdout)
+        self.warned("small", ["--distillation-type", "hard", "--teacher-path", source, "--distillation-tau", 2],
+                    "--distillation-tau has no effect")
+        self.assertEqual(self.check("small", *TINY, "--distillation-type", "soft", "--teacher-path", source,
+                                    "--distillation-tau", 2)["warnings"], [])
         flags += ["--epochs", 1, "--max-steps", 1, "--overwrite", "--device", "cpu", "--output_dir"]
         self.assertIn("--overwrite would remove it", vitc("train", *flags, run, expect=2).stderr)
         self.assertIn("\n  kept         30 tensors", vitc("train", *flags, run + "-tuned").stdout)
+
+    def test_docs(self):
+        """docs/recipe.md has every flag of the recipe, with the default that --help has; its commands give no warning."""
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/recipe.md")
+        with open(path) as f:
+            page = f.read()
+        rows = re.findall(r"^\| `--([^`]*)` \| (.*?) ?\| .* \|$", page.split("## `--compat")[0], re.M)
+        said, known, group = dict(rows), {}, ""
+        self.assertEqual(len(said), len(rows))
+        for part in re.split(r"\n(?=\S|  (?:-\w, |    )--)", vitc("train", "--help").stdout):
+            flag = re.match(r"  (?:-\w, |    )--([-\w]+)", part)
+            if flag:
+                default = re.search(r"\[([^\]]*)\]", " ".join(part.split()))
+                on = flag[1].startswith("no-") and flag[1] not in ("no-decay", "no-embed-class")
+                known[flag[1][3:] if on else flag[1]] = (group, "on" if on else default[1] if default else "")
+            else:
+                group = part.strip().split("\n")[0]
+        wanted = {name for name, (group, _) in known.items()
+                  if group in ("Batches", "Schedule", "Optimizer", "Augmentation", "Loss")}
+        self.assertGreater(len(wanted), 50)
+        self.assertEqual(wanted - set(said), set())
+        for name, default in said.items():
+            self.assertEqual((name, default), (name, known[name][1]))
+        commands = re.findall(r"^vitc train((?:.*\\\n)*.*)$", page, re.M)
+        self.assertEqual(len(commands), 3)
+        tuned = os.path.join(self.dir, "deit3", "last.safetensors")
+        small = ["--embed-dim", 32, "--depth", 2, "--num-heads", 2]
+        vitc("train", "--model", "deit3_base_patch16_224", "--img-size", 192, *small, "--data-path", self.data["two"],
+             "--device", "cpu", "--max-steps", 1, "--batch-size", 2, "--epochs", 1, "--output_dir", os.path.dirname(tuned))
+        for command in commands:
+            command = re.sub(r"--(data-path|output_dir) \S+", "", command.replace("\\\n", " "))
+            words = re.sub(r"(--finetune) \S+", r"\1 " + tuned, command).split()
+            self.assertEqual(self.check("large", *words, *small)["warnings"], [])
 
     def test_strict_and_files(self):
         out = os.path.join(self.dir, "check.json")
