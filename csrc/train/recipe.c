@@ -133,7 +133,7 @@ vt_status vt_recipe_check(const vt_options *o, const vt_settings *s)
                        "--batch-size or --grad-accum-steps", r->micro_batch_size, (long long)micros,
                        VT_MOST_MICRO_BATCHES);
     const double *betas = r->optimizer.betas;
-    if (vt_options_given(o, "opt-betas") && betas[0] == 0 && betas[1] == 0)
+    if (vt_options_source(o, "opt-betas") == VT_FROM_FLAG && betas[0] == 0 && betas[1] == 0)
         return vt_fail(VT_INVALID, "--opt-betas 0,0: one must be above 0; leave it away for the optimizer's own");
     if (r->lanes & (r->lanes - 1)) return vt_fail(VT_INVALID, "--lanes %d: must be a power of two", r->lanes);
     if (r->warmup_epochs >= r->epochs && vt_options_given(o, "warmup-epochs"))

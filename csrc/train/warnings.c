@@ -25,11 +25,11 @@ static vt_text *line(const look *l)
     return &l->w->lines;
 }
 
-/* --- flags that do nothing here --- */
+/* --- flags that do nothing here; a settings file such as args.yaml has every setting, used or not --- */
 
 static void unused(const look *l, const char *flag, bool is_unused, const char *why)
 {
-    if (is_unused && vt_options_given(l->run->options, flag))
+    if (is_unused && vt_options_source(l->run->options, flag) == VT_FROM_FLAG)
         vt_text_printf(line(l), "--%s has no effect: %s\n", flag, why);
 }
 
@@ -144,12 +144,14 @@ static void warn_average(const look *l)
 {
     double decay = l->r->model_ema_decay, half = vt_ema_half_life(decay), epoch = (double)l->run->steps_per_epoch;
     double share = vt_ema_initial_share(decay, l->r->optimizer.ema_warmup, l->steps);
-    if (!l->r->model_ema || l->tunes || share <= initial_most || half <= 1.001 * epoch) return;
+    if (!l->r->model_ema || l->tunes || share <= initial_most || half <= 1.1 * epoch) return;
+    double better = pow(0.5, 8 / (double)l->steps); /* then 0.4 % are left; two digits of what it is below 1 */
+    int digits = 1 + (int)ceil(-log10(1 - better));
     vt_text_printf(line(l),
-                   "--model-ema-decay %g is too slow for %lld steps: its half-life is %.3g steps, and %.3g %% of "
-                   "the initial weights are left in the average at the end: give --model-ema-decay %.4g, or "
+                   "--model-ema-decay %.9g is too slow for %lld steps: its half-life is %.3g steps, and %.3g %% of "
+                   "the initial weights are left in the average at the end: give --model-ema-decay %.*f, or "
                    "--model-ema-warmup\n",
-                   decay, (long long)l->steps, half, 100 * share, pow(0.5, 8 / (double)l->steps));
+                   decay, (long long)l->steps, half, 100 * share, digits, better);
 }
 
 /* --- data, samples, targets --- */

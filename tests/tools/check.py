@@ -74,7 +74,9 @@ class Check(unittest.TestCase):
                 (["--mixup", 0.8, "--micro-batch-size", 1], "an even --micro-batch-size"),
                 (["--mixup", 0.8, "--batch-size", 17], "an even --batch-size"),
                 (["--aug-repeats", 3], "--no-repeated-aug"),
-                (["--model-ema-decay", 0.9999], "--model-ema-decay 0.9999 is too slow"),
+                (["--model-ema-decay", 0.9999],
+                 "initial weights are left in the average at the end: give --model-ema-decay 0.985"),
+                (["--model-ema-decay", 1], "its half-life is inf steps, and 100 %"),
                 (["--warmup-epochs", 3], "warm-up takes 111 of the run's 370 steps"),
                 (["--max-steps", 10], "never reaches its peak"),
                 (["--patch-size", 8], "--patch-size 4"),
@@ -112,7 +114,7 @@ class Check(unittest.TestCase):
         self.warned("one", [], "1 class")
         self.warned("large", ["--batch-size", 200000, "--model-ema-decay", 0.99, "--unscale-lr", "--lr", 1e-3],
                     "an epoch has 6 steps and sees 400000 different images", DEIT)
-        self.warned("large", ["--epochs", 30], "22.3 % of the initial weights", DEIT)
+        self.warned("large", ["--epochs", 30], "22.3 % of the initial weights are left in the average at the end: give --model-ema-decay 0.99985", DEIT)
 
     def test_what_is_no_mistake(self):
         for data, flags in (
@@ -281,6 +283,8 @@ class Check(unittest.TestCase):
         with open(os.path.join(run, "log.txt")) as f:
             log = [json.loads(line) for line in f]
         self.assertAlmostEqual(log[-1]["train_lr"], said["schedule"][-1]["lr"], delta=1e-9)
+        again = self.check("small", "--config", os.path.join(run, "args.yaml"))
+        self.assertEqual((again["warnings"], again["schedule"]), ([], said["schedule"]))
         again = json.loads(vitc("check", "--data-path", self.data["small"], "--resume",
                                 os.path.join(run, "last.safetensors"), "--json", "-", "--model", "deit_micro").stdout)
         self.assertEqual(again["schedule"], said["schedule"])
