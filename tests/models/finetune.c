@@ -1,6 +1,7 @@
 /* Fine-tuning from weights of another grid and class count. Whole runs: tests/parity/finetune.py. */
 #include "models/finetune.h"
 
+#include "base/alloc.h"
 #include "models/tiny.h"
 
 static const char file[] = "finetune-test.safetensors";
@@ -77,12 +78,40 @@ TEST(what_cannot_be)
     vt_model_destroy(m);
 }
 
+TEST(every_allocation_failing)
+{
+#ifdef VT_TEST_ALLOC
+    vt_model *m = open_model(20, 20, 7);
+    vt_safetensors f;
+    vt_finetune how = {.extra_tokens = 1, .grid_h = 5, .grid_w = 5, .antialias = true};
+    CHECK_OK(vt_safetensors_open(&f, file));
+    long live = vt_alloc_live(), n = 1;
+    for (;; n++) {
+        vt_text table = {0};
+        vt_alloc_fail_at(n, 0);
+        vt_status st = vt_finetune_table(&m->params, &f, &how, &table);
+        if (st == VT_OK) st = vt_finetune_load(&m->params, m->device, &f, &how);
+        bool fired = vt_alloc_fail_at(0, 0) == 0;
+        vt_text_free(&table);
+        CHECK_MSG(vt_alloc_live() == live, "allocation %ld failing leaks %ld blocks", n, vt_alloc_live() - live);
+        if (!fired) break;
+        CHECK_MSG(st == VT_NO_MEMORY, "allocation %ld failing: status %d, %s", n, st, vt_error());
+    }
+    CHECK(n > 5);
+    vt_safetensors_close(&f);
+    vt_model_destroy(m);
+#else
+    printf("every_allocation_failing: skipped: built without VITC_TEST_ALLOC\n");
+#endif
+}
+
 int main(void)
 {
     save_source(file);
     RUN(plain);
     RUN(antialiased);
     RUN(what_cannot_be);
+    RUN(every_allocation_failing);
     remove(file);
     TEST_END();
 }
