@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/image.h"
+#include "data/luma.h"
 
 enum { LEVELS = 256 };
 
@@ -114,16 +115,18 @@ void vt_op_invert(const vt_canvas *c, double ignored)
 
 void vt_op_solarize(const vt_canvas *c, double threshold)
 {
-    uint8_t table[LEVELS];
-    for (int i = 0; i < LEVELS; i++) table[i] = (uint8_t)(i < threshold ? i : 255 - i);
-    look_up_all(c, table);
+    size_t n = pixel_count(c) * (size_t)c->channels;
+    uint8_t *p = c->pixels, highest = (uint8_t)(ceil(threshold) - 1);
+    if (threshold <= 0) vt_op_invert(c, 0);
+    else
+        for (size_t i = 0; i < n; i++) p[i] = p[i] <= highest ? p[i] : (uint8_t)~p[i];
 }
 
 void vt_op_solarize_add(const vt_canvas *c, double add)
 {
-    uint8_t table[LEVELS];
-    for (int i = 0; i < LEVELS; i++) table[i] = clip(i < 128 ? i + (int)add : i);
-    look_up_all(c, table);
+    size_t n = pixel_count(c) * (size_t)c->channels;
+    uint8_t *p = c->pixels, more = (uint8_t)add, room = (uint8_t)~more;
+    for (size_t i = 0; i < n; i++) p[i] = p[i] >= 128 ? p[i] : p[i] <= room ? (uint8_t)(p[i] + more) : 255;
 }
 
 void vt_op_posterize(const vt_canvas *c, double bits)
@@ -135,22 +138,23 @@ void vt_op_posterize(const vt_canvas *c, double bits)
 
 /* --- blends: from + factor * (pixel - from), cut to a whole number --- */
 
-static uint8_t blend(int from, int pixel, float factor)
+static inline int blend(float from, float level, float factor)
 {
-    float change = factor * (float)(pixel - from), v = (float)from + change;
-    v = v < 0 ? 0 : v > 255 ? 255 : v;
-    return (uint8_t)v;
+    float change = factor * (level - from);
+    int v = (int)(from + change);
+    v &= ~(v >> 31); /* clipped without branches, of which a compiler would make worse vectors */
+    return (v | (255 - v) >> 31) & 255;
 }
 
 static void blend_row(uint8_t *restrict pixels, const uint8_t *restrict from, size_t n, float factor)
 {
-    for (size_t i = 0; i < n; i++) pixels[i] = blend(from[i], pixels[i], factor);
+    for (size_t i = 0; i < n; i++) pixels[i] = (uint8_t)blend(from[i], pixels[i], factor);
 }
 
 static void blend_all(const vt_canvas *c, int from, float factor)
 {
     uint8_t table[LEVELS];
-    for (int i = 0; i < LEVELS; i++) table[i] = blend(from, i, factor);
+    for (int i = 0; i < LEVELS; i++) table[i] = (uint8_t)blend((float)from, (float)i, factor);
     look_up_all(c, table);
 }
 
@@ -159,29 +163,41 @@ void vt_op_brightness(const vt_canvas *c, double factor)
     blend_all(c, 0, (float)factor);
 }
 
-/* The row's luma, in each of the channels. */
-static const uint8_t *grey_row(const vt_canvas *c, const uint8_t *row, uint8_t *to)
+/* Mixes a pixel with its luma. */
+static inline uint32_t blend_pixel(uint32_t pixel, float factor)
 {
-    size_t width = (size_t)c->width;
-    vt_pixels_to_luma(to, row, width);
-    vt_pixels_to_rgb(to, to, width);
-    return to;
+    float red = vt_block_level(pixel, 0), green = vt_block_level(pixel, 8), blue = vt_block_level(pixel, 16);
+    float grey = (float)vt_luma(red, green, blue);
+    return (uint32_t)(blend(grey, red, factor) | blend(grey, green, factor) << 8 | blend(grey, blue, factor) << 16);
+}
+
+static inline uint32_t grey_pixel(uint32_t pixel)
+{
+    int grey = vt_luma(vt_block_level(pixel, 0), vt_block_level(pixel, 8), vt_block_level(pixel, 16));
+    return (uint32_t)(grey | grey << 8 | grey << 16);
+}
+
+static inline void change_colour(const vt_canvas *c, bool to_grey, float factor)
+{
+    uint32_t block[VT_BLOCK];
+    uint8_t *p = c->pixels;
+    if (c->channels == 1) return;
+    for (size_t n = pixel_count(c), size; n; n -= size, p += 3 * size) {
+        size = n < VT_BLOCK ? n : VT_BLOCK;
+        vt_block_read(block, p, size);
+        for (size_t i = 0; i < size; i++) block[i] = to_grey ? grey_pixel(block[i]) : blend_pixel(block[i], factor);
+        vt_block_write(p, block, size);
+    }
 }
 
 void vt_op_color(const vt_canvas *c, double factor)
 {
-    size_t row = row_bytes(c);
-    uint8_t *p = c->pixels;
-    if (c->channels == 1) return;
-    for (int y = 0; y < c->height; y++, p += row) blend_row(p, grey_row(c, p, c->work), row, (float)factor);
+    change_colour(c, false, (float)factor);
 }
 
 void vt_op_grey(const vt_canvas *c, double ignored)
 {
-    size_t row = row_bytes(c);
-    uint8_t *p = c->pixels;
-    if (c->channels == 1) return;
-    for (int y = 0; y < c->height; y++, p += row) memcpy(p, grey_row(c, p, c->work), row);
+    change_colour(c, true, 0);
 }
 
 /* To the mean luma, a whole number. */

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "data/codec.h"
+#include "data/luma.h"
 
 static const vt_codec *const codecs[] = {&vt_codec_jpeg, &vt_codec_png};
 
@@ -52,8 +53,15 @@ vt_status vt_image_reserve(vt_image *image, int width, int height, int channels)
 
 void vt_pixels_to_luma(uint8_t *grey, const uint8_t *rgb, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        grey[i] = (uint8_t)((19595u * rgb[3 * i] + 38470u * rgb[3 * i + 1] + 7471u * rgb[3 * i + 2] + 0x8000u) >> 16);
+    uint32_t block[VT_BLOCK];
+    for (size_t at = 0, size; at < n; at += size) {
+        size = n - at < VT_BLOCK ? n - at : VT_BLOCK;
+        vt_block_read(block, rgb + 3 * at, size);
+        for (size_t i = 0; i < size; i++) {
+            uint32_t p = block[i];
+            grey[at + i] = (uint8_t)vt_luma(vt_block_level(p, 0), vt_block_level(p, 8), vt_block_level(p, 16));
+        }
+    }
 }
 
 void vt_pixels_to_rgb(uint8_t *rgb, const uint8_t *grey, size_t n)

@@ -48,12 +48,14 @@ static vt_status find_files(paths *p, const vt_strings *images)
     return st;
 }
 
-static vt_status time_jpeg(vt_bench_loader *r, const vt_strings *images, const vt_recipe *recipe)
+static vt_status time_jpeg(vt_bench_loader *r, const vt_strings *images, const vt_settings *settings)
 {
+    const vt_recipe *recipe = &settings->recipe;
     vt_transform t = vt_transform_default(SIZE, SIZE, 3, true);
     vt_status st = vt_recipe_augment(recipe, &t.augment);
     if (st) return st;
     t.train_interpolation = recipe->train_interpolation;
+    t.jpeg_scale = settings->images.jpeg_scale == VT_JPEG_AUTO;
     paths *p = vt_alloc(sizeof *p);
     if (!p) return vt_fail_memory("files to measure with");
     st = find_files(p, images);
@@ -95,7 +97,7 @@ fail:
 vt_status vt_bench_loader_run(vt_bench_loader *r, const vt_strings *images, vt_run_parts *parts, double seconds)
 {
     *r = (vt_bench_loader){0};
-    vt_status st = time_jpeg(r, images, &parts->settings->recipe);
+    vt_status st = time_jpeg(r, images, parts->settings);
     if (st == VT_OK && parts->settings->data.data_path) st = time_loader(r, parts, seconds);
     return st;
 }
