@@ -6,7 +6,7 @@ deit_micro (width 96, depth 6, the mean of two heads) on 10,000 images of Fashio
 CIFAR-10 (32 px, patches of 8), and on 1,500 of the sign digits (64 px, patches of 16): 16 patches each, three channels.
 Accuracy is that of the last epoch on the whole test set, of the weights and of their average (EMA). Batch 100, AdamW,
 LR 1e-3 by cosine after 10 % of warm-up, weight decay 0.05, an average over about an epoch. Both sides take as many
-steps from the same distribution of initial weights; PyTorch's model is tests/parity/reference.py.
+steps from the same distribution of initial weights; learning_torch.py is PyTorch's side.
 
 Runs are single-threaded processes, --jobs of them at a time; each that ends is written to --work/results.json, and what
 is there is not run again. Wants a Python with torch, timm and torchvision, and zstd where a data set is so compressed.
@@ -17,7 +17,6 @@ import argparse
 import concurrent.futures
 import gzip
 import json
-import math
 import os
 import random
 import shutil
@@ -26,9 +25,9 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TORCH_SIDE = os.path.join(ROOT, "scripts", "learning_torch.py")
 CLASSES, BATCH, LR, WARMUP_LR, MIN_LR, DECAY, MEAN, STD = 10, 100, 1e-3, 1e-6, 1e-5, 0.05, 0.5, 0.25
 DATA = {  # epochs: about as many samples each
     "fashion": dict(title="Fashion-MNIST", size=28, patch=7, epochs=10, images=10000),
@@ -159,10 +158,13 @@ def ema_decay(steps_per_epoch):
     return round(0.5 ** (1 / steps_per_epoch), 6)
 
 
+def folder(args, job):
+    return os.path.join(args.work, "runs", job["name"].replace("/", "-"))
+
+
 def train_vitc(args, job):
     """Accuracies of the last epoch."""
-    data, out = job["data"], os.path.join(args.work, "runs", job["name"].replace("/", "-"))
-    about = DATA[job["set"]]
+    data, out, about = job["data"], folder(args, job), DATA[job["set"]]
     flags = [word for key, value in job["flags"].items()
              for word in ("--" + key, *(value if isinstance(value, tuple) else (value,)))]
     common = ["--data-path", data["train"], "--device", "cpu", "--num-workers", 1]
@@ -178,103 +180,6 @@ def train_vitc(args, job):
                     "--num-workers", 1, "--json", *more], args.environment)
         result[key] = json.loads(said)["acc1"]
     return result
-
-
-# ---- PyTorch, in a process of its own --------------------------------------------------------------------------------
-
-
-def read_data(folder, name, part):
-    """PIL images and labels of what vitc reads."""
-    import numpy as np
-    from PIL import Image
-    if name == "signs":
-        files = class_files(os.path.join(folder, part))
-        return [(lambda path=path: Image.open(path).convert("RGB")) for path, _ in files], [label for _, label in files]
-    if name == "fashion":
-        prefix = os.path.join(folder, "train" if part == "train" else "t10k")
-        labels = np.fromfile(prefix + "-labels-idx1-ubyte", np.uint8)[8:]
-        images = np.fromfile(prefix + "-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 28, 28)
-    else:
-        name = "data_batch_1.bin" if part == "train" else "test_batch.bin"
-        records = np.fromfile(os.path.join(folder, name), np.uint8).reshape(-1, 3073)
-        labels, images = records[:, 0], records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return [(lambda image=image: Image.fromarray(image).convert("RGB")) for image in images], labels.tolist()
-
-
-def torch_model(reference, torch, about, drop_path):
-    """With the initial values that timm and vitc have."""
-    model = reference.VisionTransformer(reference.config(
-        "deit_micro", img_size=(about["size"], about["size"]), patch_size=about["patch"], drop_path=drop_path))
-    for name, p in model.named_parameters():
-        if p.ndim != 1 and not name.startswith("patch_embed"):
-            torch.nn.init.trunc_normal_(p, std=0.02)
-        elif name.endswith("bias") and not name.startswith("patch_embed"):
-            torch.nn.init.zeros_(p)
-    for module in model.modules():
-        if isinstance(module, reference.Attention):
-            module.fused = hasattr(torch.nn.functional, "scaled_dot_product_attention")
-    return model
-
-
-def accuracy(torch, model, batches, labels):
-    model.eval()
-    with torch.no_grad():
-        right = sum(int((sum(model(images)).argmax(1) == labels[at:at + len(images)]).sum()) for at, images in batches)
-    model.train()
-    return 100 * right / len(labels)
-
-
-def train_torch(job):
-    """Prints the accuracies of the last epoch."""
-    sys.path.insert(0, os.path.join(ROOT, "tests", "parity"))
-    warnings.simplefilter("ignore")
-    import numpy as np
-    import reference
-    import torch
-    from PIL import ImageOps
-    from timm.data import Mixup, create_transform
-    posterize = ImageOps.posterize  # timm posterizes to 0 bits at magnitude 10, an error since Pillow 10
-    ImageOps.posterize = lambda img, bits: posterize(img, bits) if bits else img.point(lambda _: 0)
-    torch.set_num_threads(1)
-    for seeded in (torch.manual_seed, random.seed, np.random.seed):
-        seeded(job["seed"])
-    about, flags = DATA[job["set"]], job["flags"]
-    sized = dict(input_size=about["size"], interpolation="bicubic", mean=(MEAN,) * 3, std=(STD,) * 3)
-    change = create_transform(**sized, is_training=True, scale=flags["scale"], ratio=flags["ratio"],
-                              hflip=flags["hflip"], color_jitter=0.0, auto_augment=flags["aa"],
-                              re_prob=flags["reprob"], re_mode="pixel")
-    mixup = Mixup(mixup_alpha=flags["mixup"], cutmix_alpha=flags["cutmix"], label_smoothing=flags["smoothing"],
-                  num_classes=CLASSES)
-    images, labels = read_data(job["data"]["train"], job["set"], "train")
-    labels = torch.tensor(labels)
-    model = torch_model(reference, torch, about, flags["drop-path"]).train()
-    paths = {name: m for name, m in model.named_modules() if isinstance(m, reference.DropPath) and m.rate > 0}
-    optimizer = reference.adamw(model, LR, DECAY)
-    params, per_epoch = list(model.parameters()), len(images) // BATCH
-    ema, decay, steps = [p.detach().clone() for p in params], ema_decay(per_epoch), job["epochs"] * per_epoch
-    warmup = 0.1 * steps
-    for step in range(steps):
-        if step % per_epoch == 0:
-            order = torch.randperm(len(images))
-        at = order[step % per_epoch * BATCH:][:BATCH]
-        x, targets = mixup(torch.stack([change(images[i]()) for i in at]), labels[at])
-        model.set_masks({name: torch.rand(BATCH) >= m.rate for name, m in paths.items()})
-        for group in optimizer.param_groups:
-            group["lr"] = (WARMUP_LR + (LR - WARMUP_LR) * step / warmup if step < warmup else
-                           MIN_LR + (LR - MIN_LR) * (1 + math.cos(math.pi * step / steps)) / 2)
-        optimizer.zero_grad(set_to_none=True)
-        reference.loss_of(model(x), targets).backward()
-        optimizer.step()
-        torch._foreach_mul_(ema, decay)
-        torch._foreach_add_(ema, [p.detach() for p in params], alpha=1 - decay)
-    images, labels = read_data(job["data"]["test"], job["set"], "val")
-    upright = create_transform(**sized, crop_pct=1.0)
-    batches = [(i, torch.stack([upright(image()) for image in images[i:i + 500]])) for i in range(0, len(images), 500)]
-    result = {"acc1": accuracy(torch, model, batches, torch.tensor(labels))}
-    for p, average in zip(params, ema):
-        p.data.copy_(average)
-    result["ema_acc1"] = accuracy(torch, model, batches, torch.tensor(labels))
-    print(json.dumps(result))
 
 
 # ---- all of it -------------------------------------------------------------------------------------------------------
@@ -309,8 +214,7 @@ def plan(args, name, data):
         return dict(name=f"{name}/{side}-{config}/{seed}", set=name, side=side, config=config, seed=seed, data=data,
                     epochs=epochs * times, flags=dict(PLAIN, **flags))
     teacher, jobs = job("teacher", 1000, TEACHER, times=2), []
-    taught = {"distillation-type": "hard",
-              "teacher-path": os.path.join(args.work, "runs", teacher["name"].replace("/", "-"), "last.safetensors")}
+    taught = {"distillation-type": "hard", "teacher-path": os.path.join(folder(args, teacher), "last.safetensors")}
     for seed in range(args.seeds):
         jobs += [job("full", seed, FULL), job("full", seed, FULL, side="torch")]
         jobs += [job(config, seed, flags) for config, flags in INGREDIENTS.items()]
@@ -325,11 +229,11 @@ def do(args, results, job):
     if job["side"] == "vitc":
         result = train_vitc(args, job)
     else:
-        said = run([sys.executable, "-W", "ignore", __file__, "--worker", json.dumps(job)], args.environment)
+        said = run([sys.executable, "-W", "ignore", TORCH_SIDE, json.dumps(job)], args.environment)
         result = json.loads(said.strip().splitlines()[-1])
     result["seconds"] = round(time.monotonic() - begin, 1)
     results.add(job, result)
-    print(f"{job['name']:32} {result['acc1']:6.2f}  EMA {result['ema_acc1']:6.2f}  {result['seconds']:6.1f} s",
+    print("%-32s %6.2f  EMA %6.2f  %6.1f s" % (job["name"], result["acc1"], result["ema_acc1"], result["seconds"]),
           flush=True)
 
 
@@ -343,7 +247,7 @@ def cell(results, name, row, seeds, key):
 
 
 def table(results, names, rows, seeds):
-    titles = [f"{DATA[name]['title']}{' EMA' if ema else ''}" for name in names for ema in (False, True)]
+    titles = [DATA[name]["title"] + more for name in names for more in ("", " EMA")]
     lines = ["| | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
     for row, title in rows:
         cells = [cell(results, name, row, seeds, key) for name in names for key in ("acc1", "ema_acc1")]
@@ -363,15 +267,11 @@ def parse():
     parser.add_argument("--epochs-scale", type=float, default=1.0, help="of the epochs; small to try the script")
     parser.add_argument("--only", action="append", metavar="CONFIG", help="full, plain, flips, …")
     parser.add_argument("--json", metavar="F", help="also write the results to F")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main():
     args = parse()
-    if args.worker:
-        train_torch(json.loads(args.worker))
-        return
     sources = {"fashion": args.fashion_mnist, "cifar": args.cifar10, "signs": args.sign_digits}
     names = [name for name, source in sources.items() if source] or fail("no data set is given")
     args.work = os.path.abspath(args.work or fail("--work DIR is missing"))
