@@ -312,9 +312,28 @@ TEST(writes_png)
     remove(path);
 }
 
+/* Luma is computed in floats: of each colour it must be what integers give. In rows of odd lengths, in place. */
+TEST(luma_is_exact)
+{
+    enum { LEVELS = 256, LONGEST = 3 * LEVELS };
+    uint8_t row[3 * LONGEST];
+    uint32_t colour = 0, first, wrong = 0;
+    for (size_t n = 1; (first = colour) < 1u << 24; n = n % LONGEST + 1) {
+        for (size_t i = 0; i < n; i++, colour++)
+            for (int k = 0; k < 3; k++) row[3 * i + (size_t)k] = (uint8_t)(colour >> 8 * k);
+        vt_pixels_to_luma(row, row, n);
+        for (size_t i = 0; i < n; i++, first++) {
+            uint32_t sum = 19595 * (first & 255) + 38470 * (first >> 8 & 255) + 7471 * (first >> 16 & 255) + 0x8000;
+            wrong += row[i] != sum >> 16;
+        }
+    }
+    CHECK_EQ(wrong, 0);
+}
+
 int main(void)
 {
     RUN(equals_pil);
+    RUN(luma_is_exact);
     RUN(refuses_corrupt_pngsuite);
     RUN(comes_out_upright);
     RUN(decodes_regions);
