@@ -1,10 +1,13 @@
 #include "train/show_batch.h"
 
+#include <string.h>
+
+#include "base/file.h"
 #include "command.h"
 
 typedef struct settings {
     vt_device_flags device;
-    const char *run, *data_path, *output, *tensors;
+    const char *run, *data_path, *output, *tensors, *draws;
     int64_t epoch, step;
     int micro;
 } settings;
@@ -21,6 +24,8 @@ static const vt_option table[] = {
      .help = "a PNG picture of the images with their classes and targets"},
     {.name = "tensors", .kind = VT_OPT_STRING, FIELD(tensors), .argument = "FILE",
      .help = "images, targets and drop-path's masks, as trace takes them"},
+    {.name = "draws", .kind = VT_OPT_STRING, FIELD(draws), .argument = "FILE",
+     .help = "what was drawn for each image: crop, ops, erased boxes, mixing; a line of JSON each; - is stdout"},
     {.name = "data-path", .kind = VT_OPT_STRING, FIELD(data_path), .argument = "DIR", .help = "where the data is now"},
     {.name = "device-flags", .kind = VT_OPT_TABLE, VT_FIELD(settings, device), .table = vt_device_flags_table},
     {0}};
@@ -29,12 +34,17 @@ static vt_status run(vt_options *options, void *given)
 {
     const settings *s = given;
     if (!s->run) return vt_fail(VT_INVALID, "--run is missing: the output folder of a run");
-    if (!s->output && !s->tensors)
-        return vt_fail(VT_INVALID, "--output is missing: the PNG file to write (or --tensors)");
+    if (!s->output && !s->tensors && !s->draws)
+        return vt_fail(VT_INVALID, "--output is missing: the PNG file to write (or --tensors, --draws)");
     vt_show_batch_job job = {.run = s->run, .data_path = s->data_path, .epoch = s->epoch, .step = s->step,
                              .micro = s->micro, .output = s->output, .tensors = s->tensors};
+    vt_text draws = {0};
     vt_status st = vt_device_flags_open(&s->device, "fp32", &job.device);
-    return st ? st : vt_show_batch(&job);
+    if (st == VT_OK) st = vt_show_batch(&job, s->draws ? &draws : NULL);
+    if (st == VT_OK && s->draws)
+        st = strcmp(s->draws, "-") == 0 ? vt_print(&draws) : vt_file_write(s->draws, vt_text_str(&draws), draws.size);
+    vt_text_free(&draws);
+    return st;
 }
 
 const vt_command vt_command_show_batch = {

@@ -11,6 +11,7 @@
 #include "train/logs.h"
 #include "train/run_setup.h"
 #include "train/save_images.h"
+#include "train/show_draws.h"
 
 typedef struct show {
     const vt_show_batch_job *job;
@@ -22,6 +23,8 @@ typedef struct show {
     int batch;                    /* samples shown */
     uint8_t *images;              /* [batch, H, W, C] */
     int32_t *labels, *slots;      /* [batch] */
+    uint32_t *samples;            /* [batch] */
+    int32_t *repeats;             /* [batch] */
     int32_t *boxes, *where;       /* as vt_step_effects has them */
     float *weights;
     vt_step_effects effects;
@@ -75,11 +78,13 @@ static vt_status reserve(show *s)
     vt_train_options train = vt_recipe_train_options(r, o->sampler.micros);
     size_t n = (size_t)s->batch, boxes = 4 * (size_t)train.erase_boxes;
     s->images = vt_arena_alloc(&s->arena, n * (size_t)t->height * (size_t)t->width * (size_t)t->channels);
-    s->labels = vt_arena_alloc(&s->arena, n * (7 + boxes) * sizeof *s->labels);
+    s->labels = vt_arena_alloc(&s->arena, n * (8 + boxes) * sizeof *s->labels);
+    s->samples = vt_arena_alloc(&s->arena, n * sizeof *s->samples);
     s->weights = vt_arena_alloc(&s->arena, n * 3 * sizeof *s->weights);
-    if (!s->images || !s->labels || !s->weights) return vt_fail_memory("batch");
+    if (!s->images || !s->labels || !s->samples || !s->weights) return vt_fail_memory("batch");
     s->slots = s->labels + n;
-    s->where = s->slots + n;
+    s->repeats = s->slots + n;
+    s->where = s->repeats + n;
     s->boxes = s->where + 5 * n;
     s->effects = (vt_step_effects){.slots = s->slots, .boxes = s->boxes, .erase_boxes = train.erase_boxes,
                                    .erase_mode = train.erase_mode, .where = train.mixing ? s->where : NULL,
@@ -96,6 +101,8 @@ static void take_sample(show *s, const vt_batch *b, int i, int to, int first, in
     memcpy(s->images + (size_t)to * bytes, b->images + (size_t)i * bytes, bytes);
     s->labels[to] = b->labels[i];
     s->slots[to] = b->slots[i];
+    s->samples[to] = b->samples[i];
+    s->repeats[to] = b->repeats[i];
     if (b->boxes) memcpy(s->boxes + (size_t)to * boxes, b->boxes + (size_t)i * boxes, boxes * sizeof *b->boxes);
     if (!b->mixed.where) return;
     memcpy(s->where + 5 * to, b->mixed.where + 5 * i, 5 * sizeof *s->where);
@@ -271,7 +278,16 @@ static vt_status write_tensors(show *s, vt_save_images *images)
     return vt_safetensors_write(s->job->tensors, s->tensors, s->tensor_count, NULL, 0);
 }
 
-vt_status vt_show_batch(const vt_show_batch_job *job)
+static vt_status add_draws(const show *s, vt_text *text)
+{
+    vt_status st = VT_OK;
+    for (int i = 0; i < s->batch && st == VT_OK; i++)
+        st = vt_show_draws(text, &(vt_drawn_sample){s->parts.train, &s->parts.loading, (uint32_t)s->job->epoch,
+                                                    s->samples[i], s->repeats[i], &s->effects, i});
+    return st;
+}
+
+vt_status vt_show_batch(const vt_show_batch_job *job, vt_text *draws)
 {
     show s = {.job = job};
     vt_status st = open_run(&s);
@@ -281,6 +297,7 @@ vt_status vt_show_batch(const vt_show_batch_job *job)
     vt_save_images images = {&s.parts.config, s.device, s.images, s.batch, &s.effects};
     if (st == VT_OK && job->output) st = write_picture(&s, &images);
     if (st == VT_OK && job->tensors) st = write_tensors(&s, &images);
+    if (st == VT_OK && draws) st = add_draws(&s, draws);
     vt_device_close(s.device);
     vt_run_close(&s.parts);
     vt_options_free(&s.options);

@@ -14,7 +14,8 @@ typedef struct vt_show_batch_job {
 } vt_show_batch_job;
 
 /* Writes the picture, each image with its class and target, and in the tensors `images` f32 [B, C, H, W], `targets` f32
- * [B, K] and for each drop-path that draws `mask.NAME` f32 [B]. */
-vt_status vt_show_batch(const vt_show_batch_job *job);
+ * [B, K] and for each drop-path that draws `mask.NAME` f32 [B]. `draws`, unless NULL, gets a line a sample, as
+ * train/show_draws.h has it. */
+vt_status vt_show_batch(const vt_show_batch_job *job, vt_text *draws);
 
 #endif
