@@ -142,6 +142,17 @@ static vt_status bench_loader(vt_options *options, settings *s, output *out)
     return VT_OK;
 }
 
+/* Said before anything is measured. */
+static vt_status check_json(const char *path)
+{
+    vt_writer w;
+    if (!path || strcmp(path, "-") == 0) return VT_OK;
+    vt_status st = vt_writer_open(&w, path);
+    if (st) return vt_fail_in(VT_INVALID, "--json");
+    vt_writer_abort(&w);
+    return VT_OK;
+}
+
 static vt_status print(const settings *s, output *out)
 {
     vt_status st = vt_text_status(&out->json);
@@ -162,6 +173,7 @@ static vt_status run(vt_options *options, void *given)
     vt_status st = VT_OK;
     if (!s->kinds.count) return vt_fail(VT_INVALID, "what to measure is missing: step, kernels, attention or loader");
     bool several = s->kinds.count > 1;
+    st = check_json(s->json);
     if (several) vt_json_open(&out.json, '{');
     for (int i = 0; i < (int)(sizeof kinds / sizeof *kinds) && st == VT_OK; i++) {
         if (!wants(s, kinds[i].name)) continue;

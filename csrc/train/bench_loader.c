@@ -97,9 +97,8 @@ fail:
 vt_status vt_bench_loader_run(vt_bench_loader *r, const vt_strings *images, vt_run_parts *parts, double seconds)
 {
     *r = (vt_bench_loader){0};
-    vt_status st = time_jpeg(r, images, parts->settings);
-    if (st == VT_OK && parts->settings->data.data_path) st = time_loader(r, parts, seconds);
-    return st;
+    vt_status st = parts->settings->data.data_path ? time_loader(r, parts, seconds) : VT_OK;
+    return st ? st : time_jpeg(r, images, parts->settings);
 }
 
 void vt_bench_loader_table(vt_text *t, const vt_bench_loader *r)

@@ -289,6 +289,8 @@ class Commands(unittest.TestCase):
         self.assertTrue(b["loader"]["made_up"])
         self.assertIn("made-up", text)
         self.assertIn("loader", vitc("bench", "loaders", expect=2).error)
+        for flag, value in (("--json", "/nowhere/b.json"), ("--data-path", "/nowhere")):  # said before the minutes pass
+            self.assertIn("/nowhere", vitc("bench", "loader", *TINY, "--seconds", 500, flag, value, expect=2).error)
 
     def test_bench_attention(self):
         out = self.path("attention.json")
