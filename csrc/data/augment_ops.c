@@ -146,7 +146,7 @@ static inline int blend(float from, float level, float factor)
     return (v | (255 - v) >> 31) & 255;
 }
 
-static void blend_row(uint8_t *restrict pixels, const uint8_t *restrict from, size_t n, float factor)
+void vt_blend_levels(uint8_t *restrict pixels, const uint8_t *restrict from, size_t n, float factor)
 {
     for (size_t i = 0; i < n; i++) pixels[i] = (uint8_t)blend(from[i], pixels[i], factor);
 }
@@ -242,7 +242,7 @@ void vt_op_sharpness(const vt_canvas *c, double factor)
         uint8_t *spare = above;
         memcpy(here, p, row);
         smooth_row(smooth, above, here, p + row, step, row - step, step);
-        blend_row(p + step, smooth + step, row - 2 * step, (float)factor);
+        vt_blend_levels(p + step, smooth + step, row - 2 * step, (float)factor);
         above = here;
         here = spare;
     }

@@ -22,6 +22,9 @@ typedef struct vt_canvas {
 
 size_t vt_canvas_work(int height, int width, int channels); /* bytes */
 
+/* Each of n levels becomes from + factor * (level - from), in float32, cut to a whole level: Pillow's Image.blend. */
+void vt_blend_levels(uint8_t *restrict pixels, const uint8_t *restrict from, size_t n, float factor);
+
 /* An op with its argument, which some do not look at. */
 typedef void vt_augment_fn(const vt_canvas *canvas, double argument);
 

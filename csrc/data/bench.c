@@ -161,7 +161,7 @@ static vt_status measure(vt_data_bench *result, const jpeg_file *files, int coun
 {
     double *decode = times, *make[2] = {times + rounds, times + 2 * rounds},
            *share[2] = {times + 3 * rounds, times + 4 * rounds};
-    bool augments = t->augment.policy != VT_AUGMENT_NONE || t->augment.jitter > 0;
+    bool augments = vt_augment_on(&t->augment);
     vt_transform transforms[2] = {*t, *t};
     vt_transform_scratch scratch = {0};
     vt_status st = VT_OK;

@@ -38,8 +38,4 @@ void vt_mixing_draw(const vt_mixing *m, int height, int width, uint64_t seed, ui
                     const int32_t *slots, int batch, const vt_mixed *out);
 void vt_mixing_none(int batch, const vt_mixed *out); /* every sample as it is */
 
-/* Beta(a, a), a > 0, by two gamma variates (Marsaglia and Tsang, 2000, with their way to a below 1, in logarithms: the
- * variates themselves underflow where a is small). Takes as many draws of the stream as it needs. */
-double vt_beta_draw(vt_rng *r, double a);
-
 #endif

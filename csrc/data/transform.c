@@ -57,8 +57,7 @@ void vt_transform_scratch_free(vt_transform_scratch *scratch)
 
 vt_status vt_transform_reserve(const vt_transform *t, vt_transform_scratch *scratch)
 {
-    bool none = t->augment.policy == VT_AUGMENT_NONE && t->augment.jitter == 0;
-    size_t bytes = t->train && !none ? vt_canvas_work(t->height, t->width, t->channels) : 0;
+    size_t bytes = t->train ? vt_augment_work(&t->augment, t->height, t->width, t->channels) : 0;
     if (bytes <= scratch->work_bytes) return VT_OK;
     vt_free(scratch->work);
     scratch->work_bytes = 0;
@@ -122,13 +121,13 @@ vt_crop vt_crop_draw(const vt_transform *t, int width, int height, uint64_t seed
 static vt_status augment(const vt_transform *t, vt_transform_scratch *scratch, uint64_t seed, uint32_t epoch,
                          uint32_t index, uint32_t repeat, uint8_t *pixels)
 {
-    vt_augment_step steps[VT_AUGMENT_STEPS];
-    int count = vt_augment_draw(&t->augment, t->train_interpolation, seed, epoch, index, repeat, steps);
+    vt_augment_drawn drawn;
+    vt_augment_draw(&t->augment, t->train_interpolation, seed, epoch, index, repeat, &drawn);
     vt_status st = vt_transform_reserve(t, scratch);
     if (st != VT_OK) return st;
     vt_canvas canvas = {.pixels = pixels, .height = t->height, .width = t->width, .channels = t->channels,
                         .fill = {t->fill[0], t->fill[1], t->fill[2]}, .work = scratch->work};
-    vt_augment_apply(steps, count, canvas);
+    vt_augment_apply(&drawn, canvas);
     return VT_OK;
 }
 

@@ -77,12 +77,18 @@ static void read_policy(vt_check *c, const vt_transform *t)
     const vt_augment *a = &t->augment;
     const vt_recipe *r = &c->run->settings->recipe;
     const char *aa = r->three_augment ? "3a" : r->aa ? r->aa : "none";
+    char level[64];
+    if (isinf(a->deviation)) snprintf(level, sizeof level, "level 0 to %g", a->level);
+    else snprintf(level, sizeof level, "level %g +- %g", a->level, a->deviation);
     if (a->policy == VT_AUGMENT_RAND)
-        STAGE("augment", "RandAugment, --aa %s: %d ops, each with probability %g, level %g +- %g%s", aa, a->layers,
-              a->probability, a->level, a->deviation, a->increasing ? ", increasing" : "");
+        STAGE("augment", "RandAugment, --aa %s: %d ops, each with probability %g, %s%s", aa, a->layers, a->probability,
+              level, a->increasing ? ", increasing" : "");
+    if (a->policy == VT_AUGMENT_MIX)
+        STAGE("augment", "AugMix, --aa %s: %d chains of %.*d%s ops, %s, %s", aa, a->width, a->depth > 0, a->depth,
+              a->depth ? "" : "1 to 3", level, a->blended ? "blended one by one" : "summed, then mixed in");
     if (a->policy == VT_AUGMENT_AUTO) STAGE("augment", "AutoAugment, --aa %s: one of 25 pairs of ops", aa);
     if (a->policy == VT_AUGMENT_THREE) STAGE("augment", "ThreeAugment: grey, solarised or blurred");
-    if ((a->policy == VT_AUGMENT_NONE || a->policy == VT_AUGMENT_THREE) && a->jitter > 0)
+    if (vt_augment_jitters(a))
         STAGE("jitter", "brightness, contrast, saturation by factors of 1 +- %g", a->jitter);
 }
 

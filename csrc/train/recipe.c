@@ -79,7 +79,8 @@ static const vt_option recipe_table[] = {
      .help = "of weights, batches, augmentation, drop-path"},
     {.name = "aa", .kind = VT_OPT_STRING, RECIPE(aa), .fallback = "rand-m9-mstd0.5-inc1", .group = "Augmentation",
      .argument = "POLICY",
-     .help = "RandAugment rand-mX-mstdX-incX-nX-pX, AutoAugment original or v0, ThreeAugment 3a, or none"},
+     .help = "RandAugment rand-mX-mstdX-mmaxX-incX-nX-pX-tSET, AutoAugment original(r) or v0(r), ThreeAugment 3a, "
+             "AugMix augmix-mX-mstdX-wX-dX-aX-bX, or none"},
     {.name = "color-jitter", .kind = VT_OPT_FLOAT, RECIPE(color_jitter), .min = 0, .max = 10, .fallback = "0.3",
      .group = "Augmentation",
      .help = "brightness, contrast and saturation change by up to this factor; with --aa none or 3a alone"},

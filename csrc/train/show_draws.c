@@ -36,16 +36,34 @@ static void crop(vt_text *t, const vt_crop *c)
     vt_json_string(t, names[c->filter]);
 }
 
-static void ops(vt_text *t, const vt_augment_step *steps, int n)
+static void ops(vt_text *t, const vt_augment_step *steps, int begin, int end)
 {
     vt_json_key(t, "ops");
     vt_json_open(t, '[');
-    for (int i = 0; i < n; i++) {
+    for (int i = begin; i < end; i++) {
         vt_json_open(t, '{');
         vt_json_key(t, "op");
         vt_json_string(t, steps[i].op->name);
         vt_json_key(t, "argument");
         vt_json_number(t, steps[i].argument);
+        vt_json_close(t, '}');
+    }
+    vt_json_close(t, ']');
+}
+
+static void augmix(vt_text *t, const vt_augment_drawn *a)
+{
+    vt_json_key(t, "share");
+    vt_json_number(t, a->share);
+    vt_json_key(t, "blended");
+    vt_json_bool(t, a->blended);
+    vt_json_key(t, "chains");
+    vt_json_open(t, '[');
+    for (int k = 0, begin = 0; k < a->chains; begin = a->ends[k++]) {
+        vt_json_open(t, '{');
+        vt_json_key(t, "weight");
+        vt_json_number(t, a->weight[k]);
+        ops(t, a->steps, begin, a->ends[k]);
         vt_json_close(t, '}');
     }
     vt_json_close(t, ']');
@@ -77,11 +95,11 @@ vt_status vt_show_draws(vt_text *t, const vt_drawn_sample *d)
     int width, height;
     const vt_transform *how = &d->loading->transform;
     uint64_t seed = d->loading->sampler.seed;
-    vt_augment_step steps[VT_AUGMENT_STEPS];
+    vt_augment_drawn augment;
     vt_status st = size_of(d, &width, &height);
     if (st) return st;
     vt_crop cut = vt_crop_draw(how, width, height, seed, d->epoch, d->sample, (uint32_t)d->repeat);
-    int n = vt_augment_draw(&how->augment, how->train_interpolation, seed, d->epoch, d->sample, (uint32_t)d->repeat, steps);
+    vt_augment_draw(&how->augment, how->train_interpolation, seed, d->epoch, d->sample, (uint32_t)d->repeat, &augment);
     vt_json_open(t, '{');
     vt_json_key(t, "at");
     vt_json_int(t, d->at);
@@ -92,7 +110,8 @@ vt_status vt_show_draws(vt_text *t, const vt_drawn_sample *d)
     vt_json_key(t, "repeat");
     vt_json_int(t, d->repeat);
     crop(t, &cut);
-    ops(t, steps, n);
+    if (augment.chains) augmix(t, &augment);
+    else ops(t, augment.steps, 0, augment.count);
     effects(t, d->effects, d->at);
     vt_json_close(t, '}');
     vt_text_add(t, "\n");

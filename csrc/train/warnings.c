@@ -59,9 +59,9 @@ static void unused_sample_flags(const look *l)
                                             "mixup-off-epoch"};
     const vt_effects_flags *e = &l->r->effects;
     const vt_augment *augment = &l->run->loading.transform.augment;
-    bool policy = augment->policy == VT_AUGMENT_RAND || augment->policy == VT_AUGMENT_AUTO;
     bool both = e->mixup > 0 && (e->cutmix > 0 || e->cutmix_minmax[1] > 0);
-    unused(l, "color-jitter", policy && l->r->color_jitter > 0, "--aa wins over it; leave it away, or give --aa none");
+    unused(l, "color-jitter", l->r->color_jitter > 0 && !vt_augment_jitters(augment),
+           "--aa wins over it; leave it away, or give --aa none");
     unused(l, "remode", e->reprob <= 0, "nothing is erased; give --reprob");
     unused(l, "recount", e->reprob <= 0, "nothing is erased; give --reprob");
     for (int i = 0; i < 5; i++) unused(l, of_mixing[i], !l->mixing, "nothing is mixed; give --mixup or --cutmix");

@@ -2,132 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/philox.h"
-#include "test.h"
-
-enum { SEED = 20, SAMPLES = 40000 };
-
-static vt_augment parsed(const char *text)
-{
-    vt_augment a = {0};
-    CHECK_OK(vt_augment_parse(&a, text));
-    return a;
-}
-
-static int draw(const vt_augment *a, uint32_t sample, vt_augment_step *steps)
-{
-    return vt_augment_draw(a, VT_FILTER_RANDOM, SEED, 1, sample, 0, steps);
-}
-
-/* --- --aa --- */
-
-TEST(reads_rand)
-{
-    const struct { const char *text; double level, deviation; int increasing, layers; double probability; } cases[] = {
-        {"rand", 10, 0, 0, 2, 0.5},
-        {"rand-m9-mstd0.5-inc1", 9, 0.5, 1, 2, 0.5},
-        {"rand-inc1-mstd0.5-m9", 9, 0.5, 1, 2, 0.5},
-        {"rand-p0.25-n3-m2.5", 2.5, 0, 0, 3, 0.25},
-        {"rand-n16-inc0-p1-m0", 0, 0, 0, 16, 1}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vt_augment a = parsed(cases[i].text);
-        CHECK_EQ(a.policy, VT_AUGMENT_RAND);
-        CHECK_MSG(a.level == cases[i].level && a.deviation == cases[i].deviation && a.layers == cases[i].layers &&
-                      a.increasing == cases[i].increasing && a.probability == cases[i].probability,
-                  "%s", cases[i].text);
-    }
-}
-
-TEST(reads_others)
-{
-    vt_augment a = {.jitter = 0.3, .policy = VT_AUGMENT_RAND};
-    CHECK_OK(vt_augment_parse(&a, "none"));
-    CHECK(a.policy == VT_AUGMENT_NONE && a.jitter == 0.3);
-    CHECK_OK(vt_augment_parse(&a, NULL));
-    CHECK(a.policy == VT_AUGMENT_NONE && a.jitter == 0.3);
-    CHECK(parsed("v0").policy == VT_AUGMENT_AUTO && parsed("original").policy == VT_AUGMENT_AUTO);
-    CHECK(parsed("v0").pairs != parsed("original").pairs && parsed("v0").deviation == 0);
-    CHECK(parsed("v0-mstd0.5").deviation == 0.5 && parsed("original-mstd1").deviation == 1);
-    CHECK_EQ(parsed("3a").policy, VT_AUGMENT_THREE);
-}
-
-TEST(names_what_is_wrong)
-{
-    const struct { const char *text, *message; } cases[] = {
-        {"rand-m9-x3", "--aa rand-m9-x3: unknown part \"x3\""},
-        {"rand-mmax3", "unknown part \"mmax3\""},
-        {"rand-m9-", "unknown part \"\""},
-        {"rand-9", "unknown part \"9\""},
-        {"rand-m", "\"m\": want m and a number of 0 to 10"},
-        {"rand-m11", "\"m11\""},
-        {"rand-m-1", "\"m\""},
-        {"rand-m9x", "\"m9x\""},
-        {"rand-mstd101", "\"mstd101\""},
-        {"rand-n0", "\"n0\": want n and a whole number of 1 to 16"},
-        {"rand-n17", "\"n17\""},
-        {"rand-n1.5", "\"n1.5\""},
-        {"rand-inc2", "\"inc2\""},
-        {"rand-inc0.5", "\"inc0.5\""},
-        {"rand-p1.1", "\"p1.1\""},
-        {"rand-m9-m9", "m stands there twice"},
-        {"v0-m9", "unknown part \"m9\""},
-        {"original-", "unknown part \"\""},
-        {"3a-mstd1", "unknown part \"mstd1\""},
-        {"random", "unknown policy \"random\""},
-        {"augmix-m3", "unknown policy \"augmix\""},
-        {"-m9", "unknown policy \"\""},
-        {"0", "unknown policy \"0\""}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vt_augment a = {0};
-        CHECK_FAILS(vt_augment_parse(&a, cases[i].text), VT_INVALID, cases[i].message);
-        CHECK(strstr(vt_error(), "--aa ") && !strchr(vt_error(), '\n'));
-    }
-}
-
-/* --- levels --- */
-
-/* The arguments of an op that a policy draws: the least and the greatest size, and whether both signs are there. */
-static void arguments_of(const char *policy, const char *op, double *least, double *most, int *signs)
-{
-    vt_augment a = parsed(policy);
-    vt_augment_step steps[VT_AUGMENT_STEPS];
-    *least = INFINITY;
-    *most = -INFINITY;
-    *signs = 0;
-    for (uint32_t i = 0; i < 2000; i++)
-        for (int k = 0, n = draw(&a, i, steps); k < n; k++)
-            if (strcmp(steps[k].op->name, op) == 0) {
-                *least = fmin(*least, steps[k].argument);
-                *most = fmax(*most, steps[k].argument);
-                *signs |= steps[k].argument < 0 ? 1 : 2;
-            }
-}
-
-TEST(levels_mean_what_timm_says)
-{
-    const struct { const char *policy, *op; double least, most; } cases[] = {
-        {"rand-m9-inc1", "Rotate", -27, 27},          {"rand-m9-inc1", "Posterize", 1, 1},
-        {"rand-m9-inc1", "Solarize", 26, 26},         {"rand-m9-inc1", "SolarizeAdd", 99, 99},
-        {"rand-m9-inc1", "Color", 0.19, 1.81},        {"rand-m9-inc1", "Contrast", 0.19, 1.81},
-        {"rand-m9-inc1", "Brightness", 0.19, 1.81},   {"rand-m9-inc1", "Sharpness", 0.19, 1.81},
-        {"rand-m9-inc1", "ShearX", -0.27, 0.27},      {"rand-m9-inc1", "ShearY", -0.27, 0.27},
-        {"rand-m9-inc1", "TranslateXRel", -0.405, 0.405}, {"rand-m9-inc1", "TranslateYRel", -0.405, 0.405},
-        {"rand-m9", "Posterize", 3, 3},               {"rand-m9", "Solarize", 230, 230},
-        {"rand-m9", "Color", 1.72, 1.72},             {"rand-m9", "Sharpness", 1.72, 1.72},
-        {"rand-m9", "SolarizeAdd", 99, 99},           {"rand-m0-inc1", "Posterize", 4, 4},
-        {"rand-m0-inc1", "Solarize", 256, 256},       {"rand-m10-inc1", "Posterize", 0, 0},
-        {"rand-m10-inc1", "Solarize", 0, 0},          {"rand-m0", "Brightness", 0.1, 0.1},
-        {"original", "PosterizeOriginal", 6, 7},      {"original", "Solarize", 76, 204},
-        {"original", "Rotate", -27, 27},              {"original", "Color", 0.1, 1.54},
-        {"v0", "SolarizeAdd", 33, 77},                {"v0", "Posterize", 0, 2},
-        {"v0", "ShearX", -0.27, 0.27},                {"v0", "TranslateYRel", -0.405, 0.405}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        double least, most;
-        int signs;
-        arguments_of(cases[i].policy, cases[i].op, &least, &most, &signs);
-        CHECK_MSG(fabs(least - cases[i].least) < 1e-12 && fabs(most - cases[i].most) < 1e-12,
-                  "%s, %s: %.9g to %.9g, seed %d", cases[i].policy, cases[i].op, least, most, SEED);
-    }
-}
+#include "policy.h"
 
 /* --- distributions --- */
 
@@ -210,6 +85,114 @@ TEST(rand_draws_levels)
     CHECK_MSG(fabs(positive / n - 0.5) < 4.5 * 0.5 / sqrt(n), "positive: %g of %g, seed %d", positive, n, SEED);
 }
 
+/* Level 0 .. m evenly. */
+TEST(draws_levels_evenly)
+{
+    const struct { const char *policy; double most; } cases[] = {{"rand-m8-mstd101-n16-p1", 8}, {"augmix-m5", 5}};
+    for (int p = 0; p < 2; p++) {
+        vt_augment a = parsed(cases[p].policy);
+        vt_augment_step steps[VT_AUGMENT_STEPS];
+        double n = 0, tenths[10] = {0};
+        for (uint32_t i = 0; i < SAMPLES; i++)
+            for (int k = 0, count = draw(&a, i, steps); k < count; k++) {
+                double unit = unit_of(steps[k].op);
+                if (unit == 0) continue;
+                if (p && unit == 0.045) unit = 0.03; /* AugMix's shifts */
+                double share = fabs(steps[k].argument) / unit / cases[p].most;
+                CHECK(share >= 0 && share < 1);
+                tenths[(int)(10 * share)]++;
+                n++;
+            }
+        CHECK_MSG(chi_square(tenths, 10, n / 10) < 42, "%s, seed %d", cases[p].policy, SEED);
+    }
+}
+
+/* Two of 15 without replacement: the first by its weight, the second by what the first leaves. */
+TEST(rand_draws_by_weight)
+{
+    vt_augment a = parsed("rand-tweights-p1");
+    const vt_augment_set *s = a.set;
+    double seen[2][VT_AUGMENT_SET] = {{0}}, share[VT_AUGMENT_SET], sum = 0;
+    vt_augment_step steps[VT_AUGMENT_STEPS];
+    for (int i = 0; i < s->count; i++) sum += s->weight[i];
+    for (int i = 0; i < s->count; i++) share[i] = s->weight[i] / sum;
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        CHECK_EQ(draw(&a, i, steps), 2);
+        CHECK(steps[0].op != steps[1].op);
+        for (int k = 0; k < 2; k++)
+            for (int j = 0; j < s->count; j++) seen[k][j] += steps[k].op == &vt_augment_ops[s->op[j]];
+    }
+    for (int k = 0; k < 2; k++)
+        for (int j = 0; j < s->count; j++) {
+            double want = k ? 0 : share[j];
+            for (int i = 0; k && i < s->count; i++) want += i == j ? 0 : share[i] * share[j] / (1 - share[i]);
+            CHECK_MSG(fabs(seen[k][j] / SAMPLES - want) < 4.5 * sqrt(want * (1 - want) / SAMPLES),
+                      "%s drawn %s: %g, not %g, seed %d", vt_augment_ops[s->op[j]].name, k ? "second" : "first",
+                      seen[k][j] / SAMPLES, want, SEED);
+        }
+    a = parsed("rand-n15-p1-tweights"); /* all of them, each once */
+    for (uint32_t i = 0; i < 100; i++) {
+        unsigned all = 0;
+        CHECK_EQ(draw(&a, i, steps), 15);
+        for (int k = 0; k < 15; k++)
+            for (int j = 0; j < 15; j++) all |= (unsigned)(steps[k].op == &vt_augment_ops[s->op[j]]) << j;
+        CHECK_EQ(all, 0x7FFF);
+    }
+    a = parsed("rand-t3a-p1");
+    double both = 0;
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        CHECK_EQ(draw(&a, i, steps), 2);
+        both += steps[0].op == steps[1].op;
+    }
+    CHECK_MSG(fabs(both / SAMPLES - 1.0 / 3) < 4.5 * sqrt(2.0 / 9 / SAMPLES), "3a: %g twice the same, seed %d",
+              both / SAMPLES, SEED);
+}
+
+/* Chains of one to three of 13 ops, evenly; weights of Dirichlet(a), a share of Beta(a), and the two independent. */
+TEST(augmix_draws_chains)
+{
+    const double alphas[] = {1, 0.5};
+    for (int p = 0; p < 2; p++) {
+        vt_augment a = parsed(p ? "augmix-w4-a0.5" : "augmix-w4");
+        double depths[3] = {0}, weight[4] = {0}, squares = 0, share = 0, share2 = 0, product = 0, total = 0;
+        double variance = 3.0 / (16 * (4 * alphas[p] + 1)), of_share = 1 / (4 * (2 * alphas[p] + 1));
+        counts c = {.used = 0};
+        for (uint32_t i = 0; i < SAMPLES; i++) {
+            vt_augment_drawn d;
+            vt_augment_draw(&a, VT_FILTER_RANDOM, SEED, 1, i, 0, &d);
+            double sum = 0;
+            CHECK(d.chains == 4 && d.ends[3] == d.count && !d.blended);
+            for (int k = 0, begin = 0; k < 4; begin = d.ends[k++]) {
+                int depth = d.ends[k] - begin;
+                CHECK(depth >= 1 && depth <= 3);
+                depths[depth - 1]++;
+                weight[k] += (double)d.weight[k] / SAMPLES;
+                sum += (double)d.weight[k];
+            }
+            CHECK_NEAR(sum, 1, 1e-6);
+            squares += ((double)d.weight[0] - 0.25) * ((double)d.weight[0] - 0.25) / SAMPLES;
+            share += (double)d.share / SAMPLES;
+            share2 += ((double)d.share - 0.5) * ((double)d.share - 0.5) / SAMPLES;
+            product += ((double)d.weight[0] - 0.25) * ((double)d.share - 0.5) / SAMPLES;
+            for (int k = 0; k < d.count; k++, total++) ++*count_of(&c, d.steps[k].op->name);
+        }
+        CHECK_EQ(c.used, 13);
+        CHECK_MSG(chi_square(c.n, 13, total / 13) < 48, "ops, seed %d", SEED);
+        CHECK_MSG(chi_square(depths, 3, 4.0 * SAMPLES / 3) < 23, "depths, seed %d", SEED);
+        for (int k = 0; k < 4; k++)
+            CHECK_MSG(fabs(weight[k] - 0.25) < 4.5 * sqrt(variance / SAMPLES), "weight %d: %g, seed %d", k,
+                      weight[k], SEED);
+        CHECK_MSG(fabs(squares / variance - 1) < 4.5 * sqrt(3.0 / SAMPLES), "weights vary by %g, seed %d", squares, SEED);
+        CHECK_MSG(fabs(share - 0.5) < 4.5 * sqrt(of_share / SAMPLES), "share %g, seed %d", share, SEED);
+        CHECK_MSG(fabs(share2 / of_share - 1) < 4.5 / sqrt(SAMPLES), "share varies by %g, seed %d", share2, SEED);
+        CHECK_MSG(fabs(product) < 4.5 * sqrt(variance * of_share / SAMPLES), "correlation %g, seed %d", product, SEED);
+    }
+    vt_augment a = parsed("augmix-w2-d5-b1");
+    vt_augment_drawn d;
+    vt_augment_draw(&a, VT_FILTER_RANDOM, SEED, 1, 0, 0, &d);
+    CHECK(d.chains == 2 && d.ends[0] == 5 && d.ends[1] == 10 && d.count == 10 && d.blended);
+}
+
 /* As many ops as the pairs' probabilities say, and of Equalize, which most pairs have, as the published tables say. */
 TEST(auto_draws_pairs_evenly)
 {
@@ -289,11 +272,12 @@ TEST(three_and_jitter)
 TEST(warps_use_the_filter)
 {
     vt_augment a = parsed("rand-p1");
-    vt_augment_step steps[VT_AUGMENT_STEPS];
+    vt_augment_drawn d;
     for (vt_filter f = VT_FILTER_NEAREST; f <= VT_FILTER_BICUBIC; f++)
         for (uint32_t i = 0; i < 20; i++) {
-            CHECK_EQ(vt_augment_draw(&a, f, SEED, 0, i, 0, steps), 2);
-            CHECK_EQ(steps[0].filter, f == VT_FILTER_NEAREST ? VT_FILTER_BILINEAR : f);
+            vt_augment_draw(&a, f, SEED, 0, i, 0, &d);
+            CHECK_EQ(d.count, 2);
+            CHECK_EQ(d.steps[0].filter, f == VT_FILTER_NEAREST ? VT_FILTER_BILINEAR : f);
         }
 }
 
@@ -301,29 +285,38 @@ TEST(warps_use_the_filter)
 
 static uint64_t hash_steps(const vt_augment *a, uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t repeat)
 {
-    vt_augment_step steps[VT_AUGMENT_STEPS];
+    vt_augment_drawn d;
     uint64_t h = 1;
-    for (int k = 0, n = vt_augment_draw(a, VT_FILTER_RANDOM, seed, epoch, sample, repeat, steps); k < n; k++)
-        h = vt_mix_key(h + (uint64_t)llround(1e6 * steps[k].argument), vt_hash_name(steps[k].op->name));
+    vt_augment_draw(a, VT_FILTER_RANDOM, seed, epoch, sample, repeat, &d);
+    for (int k = 0; k < d.count; k++)
+        h = vt_mix_key(h + (uint64_t)llround(1e6 * d.steps[k].argument), vt_hash_name(d.steps[k].op->name));
+    for (int k = 0; k < d.chains; k++)
+        h = vt_mix_key(h + (uint64_t)llround(1e6 * (double)d.weight[k]), (uint64_t)d.ends[k]);
     return h;
 }
 
 TEST(depends_on_the_key_alone)
 {
-    vt_augment a = parsed("rand-p1-mstd0.5");
-    uint64_t h = hash_steps(&a, 1, 2, 3, 4);
-    for (uint32_t i = 0; i < 50; i++) hash_steps(&a, i, i, i, i);
-    CHECK(hash_steps(&a, 1, 2, 3, 4) == h);
-    CHECK(hash_steps(&a, 2, 2, 3, 4) != h);
-    CHECK(hash_steps(&a, 1, 3, 3, 4) != h);
-    CHECK(hash_steps(&a, 1, 2, 4, 4) != h);
-    CHECK(hash_steps(&a, 1, 2, 3, 5) != h);
+    const char *const policies[] = {"rand-p1-mstd0.5", "augmix", "rand-tweights-p1"};
+    for (int p = 0; p < 3; p++) {
+        vt_augment a = parsed(policies[p]);
+        uint64_t h = hash_steps(&a, 1, 2, 3, 4);
+        for (uint32_t i = 0; i < 50; i++) hash_steps(&a, i, i, i, i);
+        CHECK(hash_steps(&a, 1, 2, 3, 4) == h);
+        CHECK(hash_steps(&a, 2, 2, 3, 4) != h);
+        CHECK(hash_steps(&a, 1, 3, 3, 4) != h);
+        CHECK(hash_steps(&a, 1, 2, 4, 4) != h);
+        CHECK(hash_steps(&a, 1, 2, 3, 5) != h);
+    }
 }
 
 /* Every policy on images of any size, without the heap. */
 TEST(allocates_nothing)
 {
-    const char *const policies[] = {"rand-m9-mstd0.5-inc1-n16-p1", "rand-m5-n8-p1", "original-mstd3", "v0", "3a"};
+    const char *const policies[] = {"rand-m9-mstd0.5-inc1-n16-p1", "rand-m5-n8-p1",     "original-mstd3",         "v0",
+                                    "3a",     "rand-m30-mmax30-inc1-n16-p1-mstd9", "rand-m30-mmax30-n16-p1", "augmix",
+                                    "augmix-m9-w8-d8-b1",          "rand-t3aw-n8-p1"};
+    enum { POLICIES = sizeof policies / sizeof *policies };
     const int sizes[][2] = {{1, 1}, {1, 2}, {3, 1}, {2, 2}, {3, 3}, {5, 7}, {31, 17}, {64, 33}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int channels = 1; channels <= 3; channels += 2) {
@@ -331,16 +324,24 @@ TEST(allocates_nothing)
             size_t n = (size_t)height * (size_t)width * (size_t)channels;
             uint8_t *pixels = malloc(n);
             vt_canvas c = {.pixels = pixels, .height = height, .width = width, .channels = channels,
-                           .fill = {124, 116, 104}, .work = vt_alloc_raw(vt_canvas_work(height, width, channels))};
+                           .fill = {124, 116, 104}};
+            size_t work = 0;
+            for (int i = 0; i < POLICIES; i++) {
+                vt_augment a = parsed(policies[i]);
+                size_t wants = vt_augment_work(&a, height, width, channels);
+                work = wants > work ? wants : work;
+            }
+            c.work = vt_alloc_raw(work);
             for (size_t k = 0; k < n; k++) pixels[k] = (uint8_t)(k * 2654435761u >> 13);
 #ifdef VT_TEST_ALLOC
             vt_alloc_fail_at(1000, 1);
 #endif
             for (uint32_t i = 0; i < 60; i++) {
-                vt_augment_step steps[VT_AUGMENT_STEPS];
-                vt_augment a = parsed(policies[i % 5]);
+                vt_augment a = parsed(policies[i % POLICIES]);
+                vt_augment_drawn d;
                 a.jitter = 0.4;
-                vt_augment_apply(steps, draw(&a, i, steps), c);
+                vt_augment_draw(&a, VT_FILTER_RANDOM, SEED, 1, i, 0, &d);
+                vt_augment_apply(&d, c);
             }
 #ifdef VT_TEST_ALLOC
             CHECK_EQ(vt_alloc_fail_at(0, 0), 1000);
@@ -352,12 +353,11 @@ TEST(allocates_nothing)
 
 int main(void)
 {
-    RUN(reads_rand);
-    RUN(reads_others);
-    RUN(names_what_is_wrong);
-    RUN(levels_mean_what_timm_says);
     RUN(rand_draws_ops_evenly);
     RUN(rand_draws_levels);
+    RUN(draws_levels_evenly);
+    RUN(rand_draws_by_weight);
+    RUN(augmix_draws_chains);
     RUN(auto_draws_pairs_evenly);
     RUN(three_and_jitter);
     RUN(warps_use_the_filter);

@@ -1,6 +1,8 @@
 /* Mixing: groups and partners, what the draws hang on, and that they have the distribution that data/mixing.h says. */
 #include "data/mixing.h"
 
+#include "data/beta.h"
+
 #include "test.h"
 
 enum { SEED = 11, N = 40000, H = 48, W = 64, MOST = 9 };
@@ -96,6 +98,36 @@ TEST(beta)
         CHECK_NEAR(sum / N, 0.5, 4 * sqrt(variance / N));
         CHECK_NEAR(squares / N / variance, 1, 4 * sqrt(2.0 / N));
         if (cases[k].below > 0) CHECK_NEAR(below / N, cases[k].below, 4 * sqrt(cases[k].below / N));
+    }
+}
+
+/* Dirichlet(a, ..., a) of n: means 1 / n, variances (n - 1) / (n^2 (n a + 1)), any two negatively correlated. */
+TEST(dirichlet)
+{
+    static const struct { double a; int n; } cases[] = {{0.01, 3}, {0.3, 2}, {1, 1}, {1, 3}, {1, 8}, {5, 4}, {1000, 3}};
+    printf("seed %d\n", SEED);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        int n = cases[k].n;
+        double a = cases[k].a, variance = (n - 1.0) / (n * n * (n * a + 1)), product = 0;
+        double sums[8] = {0}, squares[8] = {0};
+        for (uint32_t i = 0; i < N; i++) {
+            vt_rng r = vt_rng_mix(SEED, i, (uint32_t)k);
+            double v[8], total = 0;
+            vt_dirichlet_draw(&r, a, v, n);
+            for (int j = 0; j < n; j++) {
+                CHECK_MSG(v[j] >= 0 && v[j] <= 1, "%g", v[j]);
+                total += v[j];
+                sums[j] += v[j];
+                squares[j] += (v[j] - 1.0 / n) * (v[j] - 1.0 / n);
+            }
+            CHECK_NEAR(total, 1, 1e-12);
+            product += (v[0] - 1.0 / n) * (v[n - 1] - 1.0 / n);
+        }
+        for (int j = 0; j < n && n > 1; j++) {
+            CHECK_NEAR(sums[j] / N, 1.0 / n, 4 * sqrt(variance / N));
+            CHECK_NEAR(squares[j] / N / variance, 1, 4 * sqrt(n / (double)N * 4)); /* the fourth moment, generously */
+        }
+        if (n > 1) CHECK_NEAR(product / N / variance, -1.0 / (n - 1), 4 * sqrt(n / (double)N * 4));
     }
 }
 
@@ -196,6 +228,7 @@ int main(void)
     RUN(keys);
     RUN(off);
     RUN(beta);
+    RUN(dirichlet);
     RUN(shares);
     RUN(cutmix_area);
     RUN(minmax);

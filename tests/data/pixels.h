@@ -33,6 +33,21 @@ static inline unsigned image_crc(const vt_image *image)
     return pixels_crc(image->data, (size_t)image->width * (size_t)image->height * (size_t)image->channels);
 }
 
+/* [height, width, channels] at (x, y) of an image; malloc's. */
+static inline uint8_t *image_part(const char *name, int channels, int x, int y, int width, int height)
+{
+    vt_image image = {0};
+    char path[512];
+    size_t row = (size_t)(width * channels);
+    uint8_t *part = malloc(row * (size_t)height);
+    CHECK_OK(vt_image_read(&image, image_path(path, name), channels));
+    CHECK(x + width <= image.width && y + height <= image.height);
+    for (int v = 0; v < height; v++)
+        memcpy(part + (size_t)v * row, image.data + ((y + v) * image.width + x) * channels, row);
+    vt_image_free(&image);
+    return part;
+}
+
 /* A list of this folder, to be read line by line. */
 static inline FILE *open_list(const char *name)
 {

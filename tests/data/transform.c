@@ -204,13 +204,14 @@ TEST(augments_after_the_flips)
     CHECK_OK(vt_transform_reserve(&t, &scratch));
     const uint8_t *work = scratch.work;
     for (uint32_t i = 0; i < 100; i++) {
-        vt_augment_step steps[VT_AUGMENT_STEPS];
+        vt_augment_drawn drawn;
         CHECK_OK(run_file(&none, &other, &file, i, plain));
         CHECK_OK(run_file(&t, &scratch, &file, i, made));
         changed += memcmp(plain, made, sizeof made) != 0;
         vt_canvas c = {.pixels = plain, .height = SIDE, .width = SIDE, .channels = 3, .fill = {124, 116, 104},
                        .work = scratch.work};
-        vt_augment_apply(steps, vt_augment_draw(&t.augment, VT_FILTER_BICUBIC, 3, 1, i, 0, steps), c);
+        vt_augment_draw(&t.augment, VT_FILTER_BICUBIC, 3, 1, i, 0, &drawn);
+        vt_augment_apply(&drawn, c);
         CHECK(memcmp(plain, made, sizeof made) == 0);
     }
     CHECK_MSG(changed > 50 && changed < 90, "%d of 100 have changed", changed);
