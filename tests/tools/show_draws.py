@@ -17,6 +17,7 @@ POINTWISE = {
     "Posterize": lambda v, bits: v & (255 << (8 - bits) & 255),
     "Brightness": lambda v, factor: max(0, min(255, v * factor)),
 }
+WARPS = "Rotate ShearX ShearY TranslateXRel TranslateYRel".split()  # of few pixels in AugMix: they leave the middle
 RUN = [*TINY, "--epochs", 1, "--batch-size", 12, "--micro-batch-size", 6, "--mean", 0, 0, 0, "--std", 1, 1, 1, "--scale", 1, 1,
        "--ratio", 1, 1, "--remode", "const", "--smoothing", 0, "--device", "cpu"]
 
@@ -24,6 +25,27 @@ RUN = [*TINY, "--epochs", 1, "--batch-size", 12, "--micro-batch-size", 6, "--mea
 def within(box, y, x):
     top, left, height, width = box
     return top <= y < top + height and left <= x < left + width
+
+
+def luma(colour):
+    return (19595 * colour[0] + 38470 * colour[1] + 7471 * colour[2] + 32768) >> 16
+
+
+def mixed_chain(colour, ops):
+    """What a chain makes of the middle of an image of one colour; None where its border would matter."""
+    warped = False
+    for one in ops:
+        op, argument = one["op"], one["argument"]
+        if op in WARPS:
+            warped = True
+        elif op in POINTWISE:
+            colour = [int(POINTWISE[op](v, argument if op == "Brightness" else int(argument))) for v in colour]
+        elif op == "Color" or op == "Contrast" and not warped:
+            grey = luma(colour)
+            colour = [max(0, min(255, int(grey + argument * (v - grey)))) for v in colour]
+        elif warped or op not in ("AutoContrast", "Equalize", "Sharpness"):
+            return None
+    return colour
 
 
 class Draws(unittest.TestCase):
@@ -101,6 +123,32 @@ class Draws(unittest.TestCase):
                     self.assertAlmostEqual(self.pixel(images, i, c, 5, 7), want, delta=1.0 if op == "Brightness" else 1e-3)
         self.assertGreater(known, 3)
         self.assertGreater(len(names), 6)
+
+    def test_augmix(self):
+        for blended in 0, 1:
+            known = changed = 0
+            names, depths = set(), set()
+            for drawn, images, _ in self.steps(f"augmix{blended}", "--aa", f"augmix-m4-w2-b{blended}", "--reprob", 0, "--mixup", 0,
+                                               "--cutmix", 0):
+                for i, one in enumerate(drawn):
+                    self.assertEqual((len(one["chains"]), one["blended"], "ops" in one), (2, bool(blended), False))
+                    self.assertAlmostEqual(sum(chain["weight"] for chain in one["chains"]), 1, delta=1e-6)
+                    names |= {op["op"] for chain in one["chains"] for op in chain["ops"]}
+                    depths |= {len(chain["ops"]) for chain in one["chains"]}
+                    colour = self.colours[one["file"]]
+                    made = [mixed_chain(colour, chain["ops"]) for chain in one["chains"]]
+                    if None in made:
+                        continue
+                    known += 1
+                    for c in range(3):
+                        mix = sum(chain["weight"] * m[c] for chain, m in zip(one["chains"], made))
+                        want = (1 - one["share"]) * colour[c] + one["share"] * mix
+                        self.assertAlmostEqual(self.pixel(images, i, c, 8, 8), want, delta=2.5)
+                        changed += abs(want - colour[c]) > 5
+            self.assertGreater(known, 12)
+            self.assertGreater(changed, 12)
+            self.assertGreater(len(names), 9)
+            self.assertEqual(depths, {1, 2, 3})
 
 
 if __name__ == "__main__":
