@@ -116,7 +116,7 @@ void vt_op_invert(const vt_canvas *c, double ignored)
 void vt_op_solarize(const vt_canvas *c, double threshold)
 {
     size_t n = pixel_count(c) * (size_t)c->channels;
-    uint8_t *p = c->pixels, highest = (uint8_t)(ceil(threshold) - 1);
+    uint8_t *p = c->pixels, highest = (uint8_t)((int)ceil(threshold) - 1);
     if (threshold <= 0) vt_op_invert(c, 0);
     else
         for (size_t i = 0; i < n; i++) p[i] = p[i] <= highest ? p[i] : (uint8_t)~p[i];

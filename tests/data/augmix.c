@@ -91,22 +91,22 @@ TEST(equals_timm)
     free(pixels);
 }
 
-/* Where a rounding lets the shares of later chains reach 1, nothing is left for the first; no chain is extrapolated. */
+/* Where a rounding lets the shares of later chains reach 1, nothing is left for the first to be divided by. */
 TEST(blends_shares_of_one)
 {
     for (int blended = 0; blended < 2; blended++)
-        for (int first = 0; first < 2; first++) {
+        for (int i = 0; i < 4; i++) {
             vt_augment a = policy(blended);
             uint8_t pixels[12] = {0, 10, 100, 255, 3, 7, 77, 200, 128, 127, 31, 250}, was[12];
             vt_canvas c = {.pixels = pixels, .height = 2, .width = 2, .channels = 3,
                            .work = vt_alloc_raw(vt_augment_work(&a, 2, 2, 3))};
-            float above = 1.0000001f, below = first ? 1e-6f : 0;
+            float above = i & 1 ? 1.0000001f : 1, below = i & 2 ? 1e-6f : 0;
             vt_augment_drawn d = {.count = 1, .chains = 3, .ends = {1, 1, 1}, .blended = blended, .share = 1,
                                   .weight = {below, 0, above},
                                   .steps = {{&vt_augment_ops[INVERT], 0, VT_FILTER_BICUBIC}}};
             memcpy(was, pixels, sizeof was);
             vt_augment_apply(&d, c);
-            for (int i = 0; i < 12; i++) CHECK_EQ(pixels[i], was[i]);
+            for (int k = 0; k < 12; k++) CHECK_EQ(pixels[k], was[k]);
             vt_free(c.work);
         }
 }
