@@ -69,6 +69,7 @@ part() {
     fi
     if [ "$verdict" != "FAILED to build" ]; then
         count "$folder/test-run.log"
+        awk '/ Testing: / { name = $3 } /^skipped/ { print name ": " $0 }' "$folder/Testing/Temporary/LastTest.log"
     fi
     [ "$verdict" = ok ] || failed+=("$name")
     echo "== $name: $verdict, $((SECONDS - begin)) s"
