@@ -276,7 +276,7 @@ static void build_smooth(vt_case_graph *c, const vt_case *s)
 static void build_smooth_mixed(vt_case_graph *c, const vt_case *s)
 {
     vt_tensor *labels = vt_case_feed(c, "labels", VT_I32, 0, (float)s->dim[1], DIMS(s->dim[0]));
-    vt_effects e = {NULL};
+    vt_effects e = {0};
     mix(c, &e, s->dim[0], 1, 1);
     output(c, vt_smooth_with(c->g, "smooth", labels, s->dim[1], s->value, &e));
 }

@@ -27,7 +27,7 @@ static vt_status build(view *v)
     const vt_step_effects *e = v->s->effects;
     int64_t n = e ? 2 : 1, image[] = {n, m->img_height, m->img_width, m->in_chans};
     vt_patchify_attrs a = {m->img_height, m->img_width, m->img_height, m->img_width, .mean = {0}};
-    vt_effects effects = {NULL};
+    vt_effects effects = {0};
     for (int i = 0; i < m->in_chans; i++) {
         a.mean[i] = m->mean[i];
         a.inv_std[i] = 1 / m->std[i];

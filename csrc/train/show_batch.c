@@ -152,7 +152,7 @@ static vt_graph *build(show *s, vt_store *params, vt_tensor **targets)
     b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
                            vt_graph_input(g, "slots", VT_I32, 1, &batch), (uint64_t)s->settings.recipe.seed};
     vt_model_build(&b, c, vt_graph_input(g, "images", VT_U8, 4, shape));
-    vt_effects effects = {NULL};
+    vt_effects effects = {0};
     if (s->effects.where) {
         effects.where = vt_graph_input(g, "where", VT_I32, 2, (int64_t[]){batch, 5});
         effects.weights = vt_graph_input(g, "weights", VT_F32, 2, (int64_t[]){batch, 3});

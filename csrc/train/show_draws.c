@@ -5,7 +5,7 @@
 
 static vt_status size_of(const vt_drawn_sample *d, int *width, int *height)
 {
-    vt_bytes file = {NULL};
+    vt_bytes file = {0};
     vt_sample sample;
     vt_status st = vt_dataset_read(d->ds, d->sample, &file, &sample);
     vt_image_source source = {.width = sample.w, .height = sample.h};
