@@ -84,7 +84,7 @@ template <typename T> static void backward(const vt_run *r, const attention_prob
     T *dqkv = out<T>(r, 0);
     float *dbias = out<float>(r, 1), *delta = (float *)r->scratch;
     if constexpr (sizeof(T) == sizeof(bf16)) {
-        if (attention_hopper_fits(vt_cuda_of(r), p)) { /* no bias, and delta comes from the probabilities */
+        if (attention_hopper_fits(vt_cuda_of(r), p)) { /* no bias; delta is made there */
             attention_hopper_backward(r, p, dout, qkv, o, lse, dqkv);
             return;
         }

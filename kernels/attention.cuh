@@ -66,7 +66,7 @@ template <typename T>
 void attention_plain_dbias(const vt_run *r, const attention_problem *p, const T *dout, const T *qkv, const float *lse,
                            const float *delta, float *dbias);
 
-/* attention_hopper.cu: sm_90a, bf16, a whole head in one block. `fits` says for which problems; scratch in bytes. */
+/* attention_hopper*.cu: sm_90a, bf16, a whole head in one block. `fits` says for which problems. */
 bool attention_hopper_fits(const vt_cuda *cuda, const attention_problem *p);
 void attention_hopper_forward(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out, float *lse);
 void attention_hopper_backward(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,

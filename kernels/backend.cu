@@ -6,6 +6,7 @@
 #include "gemm.cuh"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 extern "C" {
@@ -79,6 +80,17 @@ static vt_status set_precision(vt_device *d, vt_cuda *c, const vt_device_options
     return VT_OK;
 }
 
+/* VT_ATTENTION_BACKWARD=a|b: for timing the two on one GPU; see attention_hopper.cu. */
+static vt_status set_attention(vt_cuda *c)
+{
+    const char *asked = getenv("VT_ATTENTION_BACKWARD");
+    if (!asked || !*asked) return VT_OK;
+    if (strcmp(asked, "a") && strcmp(asked, "b"))
+        return vt_fail(VT_INVALID, "VT_ATTENTION_BACKWARD=%.40s: a or b; unset it for the default", asked);
+    c->attention_backward = *asked;
+    return VT_OK;
+}
+
 static vt_status set_device(vt_device *d, vt_cuda *c)
 {
     struct cudaDeviceProp about;
@@ -86,6 +98,7 @@ static vt_status set_device(vt_device *d, vt_cuda *c)
     check(c, cudaGetDeviceProperties(&about, c->ordinal), "cudaGetDeviceProperties");
     if (c->status) return told(c);
     c->arch = about.major * 10 + about.minor;
+    c->sms = about.multiProcessorCount;
     c->smem_block = about.sharedMemPerBlockOptin;
     if (c->arch < 80)
         return vt_fail(VT_INVALID, "--device cuda: %s has compute capability %d.%d, 8.0 is the least; use --device cpu",
@@ -130,6 +143,7 @@ static vt_status cuda_open(vt_device *d, const vt_device_options *o)
     if (!c) return vt_fail_memory("device");
     d->state = c;
     st = set_precision(d, c, o);
+    if (st == VT_OK) st = set_attention(c);
     if (st == VT_OK) st = set_device(d, c);
     if (st) cuda_close(d);
     return st;

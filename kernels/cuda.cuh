@@ -31,7 +31,9 @@ typedef struct gemm_list gemm_list;
 
 typedef struct vt_cuda {
     int ordinal, arch;               /* arch: 90 for compute capability 9.0 */
+    int sms;                         /* multiprocessors: persistent kernels start a block for each */
     size_t smem_block;               /* most shared memory a block can have, bytes */
+    char attention_backward;         /* 'a' or 'b': attention_hopper's gradient that a user asked for; 0: either */
     cudaStream_t stream, copies;     /* kernels; uploads of step inputs */
     cudaEvent_t copied, used[VT_RING]; /* the last uploads are there; the last run of a slot is done */
     cublasLtHandle_t blas;

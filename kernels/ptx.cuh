@@ -12,6 +12,18 @@ static const uint32_t FULL_WARP = 0xFFFFFFFFu;
 
 VT_DEVICE int lane_id() { return (int)(threadIdx.x % WARP); } /* blocks are one-dimensional, or x a multiple of 32 */
 
+/* threadIdx.x, read again at each call: the compiler keeps nothing that is made of it in registers over a loop. */
+VT_DEVICE int thread_again()
+{
+#ifdef VT_SIMT
+    return (int)threadIdx.x;
+#else
+    int t;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(t));
+    return t;
+#endif
+}
+
 /* ---- barriers ---------------------------------------------------------------------------------------------------- */
 
 VT_DEVICE void block_sync()
@@ -155,6 +167,16 @@ VT_DEVICE void store_words(void *p, word4 v)
 #else
     asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.w[0]), "r"(v.w[1]), "r"(v.w[2]),
                  "r"(v.w[3]) : "memory");
+#endif
+}
+
+/* Asks for the line of `p` to be in L2 soon: for what is read some microseconds later. */
+VT_DEVICE void prefetch_l2(const void *p)
+{
+#ifdef VT_SIMT
+    (void)p;
+#else
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 #endif
 }
 

@@ -175,17 +175,35 @@ template <bool ADD, int B_MAJOR, int R> VT_DEVICE void wgmma(float (&d)[R], cons
 #define VT_REGS_N56(c) VT_REGS28(c, 0)
 #define VT_REGS_N64(c) VT_REGS32(c, 0)
 #define VT_REGS_N72(c) VT_REGS32(c, 0), VT_REGS4(c, 32)
+#define VT_REGS_N96(c) VT_REGS32(c, 0), VT_REGS4(c, 32), VT_REGS4(c, 36), VT_REGS4(c, 40), VT_REGS4(c, 44)
+#define VT_REGS_N112(c) VT_REGS28(c, 0), VT_REGS28(c, 28)
 #define VT_REGS_N136(c) VT_REGS32(c, 0), VT_REGS32(c, 32), VT_REGS4(c, 64)
 #define VT_REGS_N200(c) VT_REGS32(c, 0), VT_REGS32(c, 32), VT_REGS32(c, 64), VT_REGS4(c, 96)
+#define VT_REGS_N208(c) VT_REGS_N200(c), VT_REGS4(c, 100)
 
 template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[28], uint64_t a_tile, uint64_t b_tile)
 {
     VT_WGMMA_TILES(56, VT_NAMES20("", "1") ", " VT_NAMES8("2"), VT_REGS_N56, "%28", "%29", "%30", "%31");
 }
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[32], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(64, VT_NAMES20("", "1") ", " VT_NAMES10("2") ", " VT_NAMES2("3", 0, 1), VT_REGS_N64, "%32", "%33",
+                   "%34", "%35");
+}
 template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[36], uint64_t a_tile, uint64_t b_tile)
 {
     VT_WGMMA_TILES(72, VT_NAMES20("", "1") ", " VT_NAMES10("2") ", " VT_NAMES6("3"), VT_REGS_N72, "%36", "%37", "%38",
                    "%39");
+}
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[48], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(96, VT_NAMES20("", "1") ", " VT_NAMES20("2", "3") ", " VT_NAMES8("4"), VT_REGS_N96, "%48", "%49",
+                   "%50", "%51");
+}
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[56], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(112, VT_NAMES20("", "1") ", " VT_NAMES20("2", "3") ", " VT_NAMES10("4") ", " VT_NAMES6("5"),
+                   VT_REGS_N112, "%56", "%57", "%58", "%59");
 }
 template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[68], uint64_t a_tile, uint64_t b_tile)
 {
@@ -195,6 +213,11 @@ template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[10
 {
     VT_WGMMA_TILES(200, VT_NAMES60 ", " VT_NAMES20("6", "7") ", " VT_NAMES20("8", "9"), VT_REGS_N200, "%100", "%101",
                    "%102", "%103");
+}
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[104], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(208, VT_NAMES60 ", " VT_NAMES20("6", "7") ", " VT_NAMES20("8", "9") ", " VT_NAMES2("10", 0, 1) ", "
+                   VT_NAMES2("10", 2, 3), VT_REGS_N208, "%104", "%105", "%106", "%107");
 }
 template <bool ADD, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[32], const uint32_t *a_pairs, uint64_t b_tile)
 {

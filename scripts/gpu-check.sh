@@ -180,6 +180,7 @@ if wanted selftest; then
         run "selftest-$precision" 60 bash -c '"$1" selftest --device cuda --precision "$2" --json > "$3"' - \
             "$vitc" "$precision" "$parts/selftest-$precision.json"
     done
+    run selftest-attention-b 60 env VT_ATTENTION_BACKWARD=b "$vitc" selftest attention --device cuda --precision bf16
 fi
 
 # bench NAME SECONDS ARGUMENTS…
@@ -195,6 +196,10 @@ if wanted bench; then
     bench bench-kernels 60 kernels --model deit_small_patch16_224 --batch-size 256 --no-reference
     if "$vitc" bench --help | grep -q -e '--bench.*attention'; then
         bench bench-attention 120 attention
+        for kernel in a b; do
+            VT_ATTENTION_BACKWARD=$kernel bench "bench-attention-$kernel" 30 attention --impl vitc --direction bwd \
+                --shapes 256,3,197,64,256,6,197,64,256,12,197,64
+        done
     else
         report bench-attention skipped 0 "this vitc has no bench attention"
     fi

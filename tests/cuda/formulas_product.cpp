@@ -63,11 +63,15 @@ enum { HALF = 64 * 32 }; /* words of 64 rows */
     }
 TILES(wgmma_k_k_56, false, false, 28)
 TILES(wgmma_k_k_72, false, false, 36)
+TILES(wgmma_k_k_96, false, false, 48)
+TILES(wgmma_k_k_112, false, false, 56)
 TILES(wgmma_k_k_136, false, false, 68)
 TILES(wgmma_k_k_200, false, false, 100)
+TILES(wgmma_k_k_208, false, false, 104)
 TILES(wgmma_k_mn_56, false, true, 28)
 TILES(wgmma_mn_k_56, true, false, 28)
 TILES(wgmma_mn_mn_56, true, true, 28)
+TILES(wgmma_mn_mn_64, true, true, 32)
 TILES(wgmma_random, false, false, 8)
 TILES(wgmma_order, false, false, 8)
 
