@@ -111,7 +111,8 @@ cudaError_t run_pack_bf16(const uint32_t *in, uint32_t *out, cudaStream_t stream
 static __global__ void words_kernel(const word4 *in, // [2, 64]
                                     word4 *out)      // [2, 64]
 {
-    const int t = (int)threadIdx.x;
+    const int t = thread_again();
+    prefetch_l2(in + 64 + t);
     store_words(out + t, load_words(in + (t * 5 + 3) % 64));
     store_words(out + 64 + (t * 7 + 1) % 64, load_words_once(in + 64 + t));
 }
