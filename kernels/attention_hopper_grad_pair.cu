@@ -9,8 +9,9 @@
  *     and V are copied, and delta is made.
  * Each output has one writer; no transposes, no atomics. delta has out's rounding, which A's has not.
  *
- * Tiles are [208, 64]: K twice, Q, dO, dS^T by 64 queries. The fourth of these lies over V: a tile V_j is dead when its
- * dP^T is made. It has 16 queries; what V left beside them makes rows of dQ that nobody stores. */
+ * Tiles are [208, 64]: K, Q, the other K, dO, dS^T by 64 queries: the last 64 keys run over K's end, never into a tile that
+ * copies are on their way to. The fourth of dS^T's lies over V: a tile V_j is dead when its dP^T is made. It has 16
+ * queries; what V left beside them makes rows of dQ that nobody stores. */
 #include "attention_hopper.cuh"
 
 enum { THREADS = 2 * WARPGROUP, ROWS = PAIR_TOKENS, TILE = ROWS * TILE_WIDTH, STAGE = M_TILE * TILE_WIDTH };
@@ -20,7 +21,7 @@ static constexpr size_t PAIR_SMEM = smem_bytes<bf16>(8 * TILE + 2 * STAGE) + 2 *
 
 /* What a block is given, and where it has it. */
 typedef struct pair_tiles {
-    bf16 *k;             /* two: of this head and of the next */
+    bf16 *k;             /* of the first head, the third, ...; other_k is of those between */
     bf16 *q, *d_o, *ds;  /* ds: four, the last is v's */
     bf16 *v, *stage;     /* stage: 64 rows for each warpgroup to store through */
     float *lse2, *delta; /* [208], lse in powers of 2; 0 from N on, and so are delta and dS */
@@ -39,8 +40,8 @@ VT_DEVICE pair_tiles take_tiles()
     smem_cursor at = smem_open();
     pair_tiles t;
     t.k = smem_take<bf16>(at, 8 * TILE + 2 * STAGE, TILE_ALIGN);
-    t.q = t.k + 2 * TILE;
-    t.d_o = t.q + TILE;
+    t.q = t.k + TILE;
+    t.d_o = t.k + 3 * TILE;
     t.ds = t.d_o + TILE;
     t.v = t.ds + 3 * TILE;
     t.stage = t.v + TILE;
@@ -56,7 +57,7 @@ VT_DEVICE bf16 *stage_of(const pair_tiles &t) { return t.stage + thread_again() 
 
 /* ---- the next head ----------------------------------------------------------------------------------------------- */
 
-VT_DEVICE bf16 *other_k(const pair_tiles &t, const bf16 *k) { return k == t.k ? t.k + TILE : t.k; }
+VT_DEVICE bf16 *other_k(const pair_tiles &t, const bf16 *k) { return k == t.k ? t.k + 2 * TILE : t.k; }
 
 VT_DEVICE void load_k(const pair_problem &p, const head_place &at, bf16 *k)
 {
