@@ -64,7 +64,7 @@ vt_status vt_model_config_read(vt_model_config *c, const vt_json *o, const char 
     if (!name || name->kind != VT_JSON_STRING || vt_model_find(c, name->string))
         return vt_fail(VT_INVALID, "%s: metadata vitc.model names no model of this version", path);
     for (int i = 0; i < FIELDS; i++) {
-        const vt_json *v = vt_json_get(o, fields[i].name);
+        const vt_json *v = vt_json_get(o, fields[i].name); /* one that an older file lacks is the named model's */
         if (v && !read_field((char *)c + fields[i].offset, fields[i].kind, v))
             return vt_fail(VT_INVALID, "%s: metadata vitc.model: field %s is of another type", path, fields[i].name);
     }

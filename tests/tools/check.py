@@ -5,12 +5,11 @@ import math
 import os
 import re
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
 
-VITC = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "build/vitc"
+from support import vitc
+
 IMAGENET = 1281167  # images, here of a pixel
 DEIT = ["--model", "deit_tiny_patch16_224", "--batch-size", 1024]
 TINY = ["--model", "deit_micro", "--img-size", 16, "--patch-size", 4, "--embed-dim", 32, "--depth", 2, "--num-heads", 2,
@@ -27,12 +26,6 @@ def write_idx(folder, count, classes, side=1):
             f.write(struct.pack(">4i", 0x803, n, side, side) + bytes(n * side * side))
         with open(os.path.join(folder, part + "-labels-idx1-ubyte"), "wb") as f:
             f.write(struct.pack(">2i", 0x801, n) + bytes(i % classes for i in range(n)))
-
-
-def vitc(*args, expect=0):
-    done = subprocess.run([VITC, *map(str, args)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == expect, (args, done.returncode, done.stdout[-2000:], done.stderr[-2000:])
-    return done
 
 
 class Check(unittest.TestCase):

@@ -8,8 +8,7 @@ import struct
 import tempfile
 import unittest
 
-import commands
-from commands import TINY, vitc
+from support import TINY, png, vitc
 
 COUNTS = (24, 12, 6)  # training images of each class
 FLAGS = ["--epochs", 2, "--batch-size", 8, "--micro-batch-size", 4, "--drop-path", 0.2, "--lr", 0.01]
@@ -50,8 +49,8 @@ class Losses(unittest.TestCase):
                 for i in range(count):
                     colour = [30 + 7 * i, 40, 50]
                     colour[2 - number] = 200
-                    commands.png(os.path.join(cls.data, part, name, "%02d.png" % i), 16, 16,
-                                 lambda x, y, c=colour: [(v + 5 * x + 3 * y) % 256 for v in c])
+                    png(os.path.join(cls.data, part, name, "%02d.png" % i), 16, 16,
+                        lambda x, y, c=colour: [(v + 5 * x + 3 * y) % 256 for v in c])
         cls.teacher = cls.run_of("teacher") + "/best.safetensors"
         cls.plain = cls.run_of("plain", "--seed", 1)
 

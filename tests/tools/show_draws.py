@@ -6,8 +6,7 @@ import os
 import tempfile
 import unittest
 
-import commands
-from commands import TINY, tensors, vitc
+from support import TINY, png, tensors, vitc
 
 SIDE, STEPS = 16, 3
 POINTWISE = {
@@ -59,9 +58,9 @@ class Draws(unittest.TestCase):
             for i in range(12):  # one colour each, so that flips change nothing
                 colour = [10 + 20 * i, 250 - 15 * i, 40 * number + 3 * i]
                 file = f"train/{name}/{i:02d}.png"
-                commands.png(os.path.join(cls.data, file), SIDE, SIDE, lambda x, y, c=colour: c)
+                png(os.path.join(cls.data, file), SIDE, SIDE, lambda x, y, c=colour: c)
                 cls.colours[file] = colour
-            commands.png(os.path.join(cls.data, "val", name, "0.png"), SIDE, SIDE, lambda x, y: (1, 2, 3))
+            png(os.path.join(cls.data, "val", name, "0.png"), SIDE, SIDE, lambda x, y: (1, 2, 3))
 
     @classmethod
     def tearDownClass(cls):
