@@ -30,19 +30,42 @@ activation_grad_kernel(vt_activation_kind kind, int64_t count,
 
 /* ---- launchers --------------------------------------------------------------------------------------------------- */
 
+template <typename T>
+static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *x, void *y)
+{
+    return vt_launch(activation_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, c->stream, kind, count, (const T *)x,
+                     (T *)y);
+}
+
+template <typename T>
+static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *dy, const void *x, void *dx)
+{
+    return vt_launch(activation_grad_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, c->stream, kind, count,
+                     (const T *)dy, (const T *)x, (T *)dx);
+}
+
+cudaError_t activation_launch(const vt_cuda *c, vt_activation_kind kind, vt_dtype dtype, int64_t count, const void *x,
+                              void *y)
+{
+    return dtype == VT_BF16 ? start<bf16>(c, kind, count, x, y) : start<float>(c, kind, count, x, y);
+}
+
+cudaError_t activation_grad_launch(const vt_cuda *c, vt_activation_kind kind, vt_dtype dtype, int64_t count,
+                                   const void *dy, const void *x, void *dx)
+{
+    return dtype == VT_BF16 ? start<bf16>(c, kind, count, dy, x, dx) : start<float>(c, kind, count, dy, x, dx);
+}
+
 void activation_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *x, void *y)
 {
-    int64_t count = vt_tensor_count(like);
-    VT_DISPATCH(like, launch(r, activation_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, kind, count,
-                             (const T *)x, (T *)y));
+    vt_cuda_check(r, activation_launch(vt_cuda_of(r), kind, like->dtype, vt_tensor_count(like), x, y), "kernel launch");
 }
 
 void activation_grad_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *dy,
                            const void *x, void *dx)
 {
-    int64_t count = vt_tensor_count(like);
-    VT_DISPATCH(like, launch(r, activation_grad_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, kind, count,
-                             (const T *)dy, (const T *)x, (T *)dx));
+    vt_cuda_check(r, activation_grad_launch(vt_cuda_of(r), kind, like->dtype, vt_tensor_count(like), dy, x, dx),
+                  "kernel launch");
 }
 
 static vt_activation_kind kind_of(const vt_run *r)

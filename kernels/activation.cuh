@@ -66,7 +66,12 @@ template <int W> VT_DEVICE floats<W> activate_grad(vt_activation_kind kind, floa
     return dy;
 }
 
-/* Queues y = f(x) and dx = dy * f'(x) over tensors like `like`, for an op whose epilogue they are. */
+/* Queues y = f(x) and dx = dy * f'(x) over `count` elements. */
+cudaError_t activation_launch(const vt_cuda *c, vt_activation_kind kind, vt_dtype dtype, int64_t count, const void *x,
+                              void *y);
+cudaError_t activation_grad_launch(const vt_cuda *c, vt_activation_kind kind, vt_dtype dtype, int64_t count,
+                                   const void *dy, const void *x, void *dx);
+/* The same over tensors like `like`, for an op whose epilogue they are. */
 void activation_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *x, void *y);
 void activation_grad_queue(const vt_run *r, vt_activation_kind kind, const vt_tensor *like, const void *dy,
                            const void *x, void *dx);

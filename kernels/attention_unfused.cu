@@ -114,7 +114,7 @@ static int64_t step(const unfused *u, operand x)
 static gemm_shape shape(const unfused *u, int64_t m, int64_t k, operand a, int ta, operand b, int tb, operand d)
 {
     return {m, u->tokens, k, a.ld, b.ld, d.ld, ta, tb, u->dtype, u->dtype, 0, CUBLASLT_EPILOGUE_DEFAULT,
-            heads_outside(u) ? u->batch : u->heads, step(u, a), step(u, b), step(u, d)};
+            VT_IDENTITY, 0, heads_outside(u) ? u->batch : u->heads, step(u, a), step(u, b), step(u, d)};
 }
 
 /* The six products, row-major: */
@@ -142,7 +142,8 @@ static void multiply(const unfused *u, const vt_run *r, product which, const voi
         const char *from = (const char *)a + each * (head * at_a.head + sample * at_a.sample);
         const char *by = (const char *)b + each * (head * at_b.head + sample * at_b.sample);
         char *to = (char *)d + each * (head * at_d.head + sample * at_d.sample);
-        if (!vt_gemm_run(r, &s, from, by, to, NULL)) vt_cuda_fail(r, "GEMM", "the shape was not prepared");
+        gemm_operands o = {from, by, to, NULL, NULL};
+        if (!vt_gemm_run(r, &s, &o)) vt_cuda_fail(r, "GEMM", "the shape was not prepared");
     }
 }
 

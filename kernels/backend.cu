@@ -80,14 +80,14 @@ static vt_status set_precision(vt_device *d, vt_cuda *c, const vt_device_options
     return VT_OK;
 }
 
-/* VT_ATTENTION_BACKWARD=a|b: for timing the two on one GPU; see attention_hopper.cu. */
-static vt_status set_attention(vt_cuda *c)
+/* A variable that asks for one of two ways, for timing both on one GPU: *to is its first letter. */
+static vt_status read_way(const char *variable, const char *one, const char *other, char *to)
 {
-    const char *asked = getenv("VT_ATTENTION_BACKWARD");
+    const char *asked = getenv(variable);
     if (!asked || !*asked) return VT_OK;
-    if (strcmp(asked, "a") && strcmp(asked, "b"))
-        return vt_fail(VT_INVALID, "VT_ATTENTION_BACKWARD=%.40s: a or b; unset it for the default", asked);
-    c->attention_backward = *asked;
+    if (strcmp(asked, one) && strcmp(asked, other))
+        return vt_fail(VT_INVALID, "%s=%.40s: %s or %s; unset it for the default", variable, asked, one, other);
+    *to = *asked;
     return VT_OK;
 }
 
@@ -143,7 +143,8 @@ static vt_status cuda_open(vt_device *d, const vt_device_options *o)
     if (!c) return vt_fail_memory("device");
     d->state = c;
     st = set_precision(d, c, o);
-    if (st == VT_OK) st = set_attention(c);
+    if (st == VT_OK) st = read_way("VT_ATTENTION_BACKWARD", "a", "b", &c->attention_backward);
+    if (st == VT_OK) st = read_way("VT_GEMM_ACTIVATION", "fused", "apart", &c->gemm_activation);
     if (st == VT_OK) st = set_device(d, c);
     if (st) cuda_close(d);
     return st;

@@ -34,6 +34,7 @@ typedef struct vt_cuda {
     int sms;                         /* multiprocessors: persistent kernels start a block for each */
     size_t smem_block;               /* most shared memory a block can have, bytes */
     char attention_backward;         /* 'a' or 'b': attention_hopper's gradient that a user asked for; 0: either */
+    char gemm_activation;            /* 'f' or 'a', fused or apart: what a user asked for; 0: the faster one */
     cudaStream_t stream, copies;     /* kernels; uploads of step inputs */
     cudaEvent_t copied, used[VT_RING]; /* the last uploads are there; the last run of a slot is done */
     cublasLtHandle_t blas;

@@ -28,7 +28,7 @@ gemm_choice *gemm_add(gemm_list *list, const gemm_shape *s, int tf32)
         list->capacity = 2 * list->capacity + 16;
     }
     gemm_choice *choice = &list->items[list->count++];
-    *choice = {*s, tf32, false, false, false, {}};
+    *choice = {*s, tf32, false, false, false, false, {}};
     return choice;
 }
 
@@ -89,11 +89,11 @@ void gemm_call_close(gemm_call *call)
 }
 
 cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s, const cublasLtMatmulAlgo_t *algo,
-                          const void *a, const void *b, void *d, void *workspace)
+                          const gemm_operands *o, void *workspace)
 {
     float one = 1, beta = s->accumulate ? 1.0f : 0.0f;
-    return cublasLtMatmul(c->blas, call->desc, &one, a, call->a, b, call->b, &beta, d, call->d, d, call->d, algo,
-                          workspace, GEMM_WORKSPACE, c->stream);
+    return cublasLtMatmul(c->blas, call->desc, &one, o->a, call->a, o->b, call->b, &beta, o->d, call->d, o->d, call->d,
+                          algo, workspace, GEMM_WORKSPACE, c->stream);
 }
 
 /* ---- the backend's ----------------------------------------------------------------------------------------------- */
@@ -127,15 +127,32 @@ vt_status vt_gemm_prepare(vt_device *device, const gemm_shape *s, const vt_room 
     return VT_OK;
 }
 
-bool vt_gemm_run(const vt_run *r, const gemm_shape *s, const void *a, const void *b, void *d, void *bias)
+/* NULL: none was prepared, or cuBLASLt has no algorithm. */
+static const gemm_choice *chosen(const vt_cuda *c, const gemm_shape *s)
 {
-    vt_cuda *c = vt_cuda_of(r);
     const gemm_choice *choice = gemm_find(c->gemms, s, gemm_tf32(c, s));
-    if (!choice || !choice->found || !choice->used) return false;
+    return choice && choice->found && choice->used ? choice : NULL;
+}
+
+bool vt_gemm_run(const vt_run *r, const gemm_shape *s, const gemm_operands *o)
+{
+    const vt_cuda *c = vt_cuda_of(r);
+    const gemm_choice *choice = chosen(c, s);
+    if (!choice) return false;
     gemm_call call;
-    gemm_call_open(&call, c, s, bias);
-    cublasStatus_t status = gemm_queue(c, &call, s, &choice->algo, a, b, d, r->scratch);
+    gemm_call_open(&call, c, s, o->bias);
+    cublasStatus_t status = gemm_queue(c, &call, s, &choice->algo, o, r->scratch);
     gemm_call_close(&call);
     if (status != CUBLAS_STATUS_SUCCESS) vt_cuda_fail(r, "cublasLtMatmul", cublasLtGetStatusString(status));
+    return true;
+}
+
+bool vt_gemm_run_fused(const vt_run *r, const gemm_shape *s, const gemm_operands *o)
+{
+    const vt_cuda *c = vt_cuda_of(r);
+    const gemm_choice *choice = chosen(c, s);
+    if (!choice || !s->activation || !gemm_hopper_fits(c, s)) return false;
+    if (c->gemm_activation ? c->gemm_activation != 'f' : !choice->fused) return false;
+    vt_cuda_check(r, gemm_hopper_queue(c, s, o), "kernel launch");
     return true;
 }

@@ -1,8 +1,8 @@
 /* gemm_cache.cu - choices as text: a file in the cache folder, and a checkpoint's metadata.
  *
- *     vitc-gemm 1; NVIDIA H100 80GB HBM3; 9.0; cuBLASLt 130100; driver 13000
- *     576 50432 192 192 192 576 1 0 BF16 BF16 0 4 0 0 0 0 0 1f00…  a line a shape: gemm_shape's members, tf32, the algorithm
- *     sum 90b5c7a1f0e2d344                                         FNV-1a of all before this line
+ *     vitc-gemm 2; NVIDIA H100 80GB HBM3; 9.0; cuBLASLt 130100; driver 13000
+ *     576 50432 192 192 192 576 1 0 BF16 BF16 0 4 0 0 0 0 0 0 0 0 1f00…  a line a shape: see write_choice
+ *     sum 90b5c7a1f0e2d344                                               FNV-1a of all before this line
  *
  * The first line is the key: an algorithm means nothing to another cuBLASLt or device. */
 #include "gemm_choice.cuh"
@@ -26,11 +26,13 @@ static uint64_t hash_of(const char *text, size_t n)
     return hash;
 }
 
+/* gemm_shape's members, tf32, fused, the algorithm. */
 static void write_choice(vt_text *t, const gemm_choice *choice)
 {
     const gemm_shape *s = &choice->shape;
     const int64_t sizes[] = {s->m, s->n, s->k, s->lda, s->ldb, s->ldd, s->ta, s->tb};
-    const int64_t more[] = {s->accumulate, s->epilogue, s->batch, s->step_a, s->step_b, s->step_d, choice->tf32};
+    const int64_t more[] = {s->accumulate, s->epilogue, s->activation, s->gradient, s->batch, s->step_a, s->step_b,
+                            s->step_d, choice->tf32, choice->fused};
     for (int64_t v : sizes) vt_text_printf(t, "%" PRId64 " ", v);
     vt_text_printf(t, "%s %s ", vt_dtype_name((vt_dtype)s->in), vt_dtype_name((vt_dtype)s->out));
     for (int64_t v : more) vt_text_printf(t, "%" PRId64 " ", v);
@@ -98,9 +100,10 @@ static bool read_algorithm(const char *hex, cublasLtMatmulAlgo_t *algo)
 static bool read_choice(const char *line, gemm_choice *choice)
 {
     gemm_shape *s = &choice->shape;
-    int64_t ta = 0, tb = 0, accumulate = 0, epilogue = 0, tf32 = 0;
+    int64_t ta = 0, tb = 0, accumulate = 0, epilogue = 0, activation = 0, gradient = 0, tf32 = 0, fused = 0;
     int64_t *sizes[] = {&s->m, &s->n, &s->k, &s->lda, &s->ldb, &s->ldd, &ta, &tb};
-    int64_t *more[] = {&accumulate, &epilogue, &s->batch, &s->step_a, &s->step_b, &s->step_d, &tf32};
+    int64_t *more[] = {&accumulate, &epilogue, &activation, &gradient, &s->batch, &s->step_a, &s->step_b, &s->step_d,
+                       &tf32, &fused};
     *choice = {};
     for (int64_t *v : sizes)
         if (!read_int(&line, v)) return false;
@@ -111,7 +114,10 @@ static bool read_choice(const char *line, gemm_choice *choice)
     s->tb = (int)tb;
     s->accumulate = (int)accumulate;
     s->epilogue = (int)epilogue;
+    s->activation = (int)activation;
+    s->gradient = (int)gradient;
     choice->tf32 = (int)tf32;
+    choice->fused = fused != 0;
     return choice->found = read_algorithm(line, &choice->algo);
 }
 
@@ -204,7 +210,7 @@ void vt_gemm_open(vt_cuda *c, const char *device_name)
     c->gemms = (gemm_list *)vt_alloc(sizeof *c->gemms);
     if (!c->gemms) return;
     cudaDriverGetVersion(&driver);
-    snprintf(c->gemm_key, sizeof c->gemm_key, "vitc-gemm 1; %.100s; %d.%d; cuBLASLt %zu; driver %d", device_name,
+    snprintf(c->gemm_key, sizeof c->gemm_key, "vitc-gemm 2; %.100s; %d.%d; cuBLASLt %zu; driver %d", device_name,
              c->arch / 10, c->arch % 10, cublasLtGetVersion(), driver);
     read_file(c, c->gemms, true);
 }

@@ -8,6 +8,7 @@ typedef struct gemm_choice {
     gemm_shape shape;
     int tf32;                  /* fp32 operands are rounded to it */
     bool found;                /* there is an algorithm */
+    bool fused;                /* a kernel that activates as well is faster than the algorithm and the activation's */
     bool used;                 /* by a graph of this process: it was searched, or looked at by cuBLASLt */
     bool fresh;                /* not in the cache file yet */
     cublasLtMatmulAlgo_t algo;
@@ -37,7 +38,11 @@ typedef struct gemm_call {
 void gemm_call_open(gemm_call *call, const vt_cuda *c, const gemm_shape *s, void *bias);
 void gemm_call_close(gemm_call *call);
 cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s, const cublasLtMatmulAlgo_t *algo,
-                          const void *a, const void *b, void *d, void *workspace);
+                          const gemm_operands *o, void *workspace);
+
+/* gemm_hopper.cu: products with an activation or its gradient, whole. `fits` says for which shapes. */
+bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s);
+cudaError_t gemm_hopper_queue(const vt_cuda *c, const gemm_shape *s, const gemm_operands *o);
 
 /* The fastest algorithm whose bits do not vary (gemm_search.cu). */
 void gemm_search(vt_cuda *c, const gemm_shape *s, const vt_room *room, gemm_choice *choice);

@@ -1,6 +1,8 @@
-/* gemm_search.cu - which of cuBLASLt's algorithms a shape gets: the fastest whose bits do not vary.
+/* gemm_search.cu - which of cuBLASLt's algorithms a shape gets: the fastest whose bits do not vary; and whether one kernel
+ * of ours for product and activation is faster than that algorithm and a kernel behind it.
  *
  * A trial's operands lie in the workspace of the graph that is being prepared: nothing is allocated, nothing runs yet. */
+#include "activation.cuh"
 #include "gemm_choice.cuh"
 
 extern "C" {
@@ -10,7 +12,7 @@ extern "C" {
 enum { CANDIDATES = 8, REPEATS = 3, GRID = 64, THREADS = 256 };
 
 typedef struct trial {
-    char *a, *b, *d, *bias; /* device; a and b may be the same memory: they are only read */
+    gemm_operands o;        /* device; a and b may be the same memory: they are only read */
     uint64_t *digest;       /* [GRID * THREADS] of the first run's D, by thread */
     uint32_t *differ;       /* [1]: a later run's was another */
     void *workspace;
@@ -47,7 +49,7 @@ static unsigned grid_of(int64_t n)
 /* ---- room -------------------------------------------------------------------------------------------------------- */
 
 typedef struct sizes {
-    size_t a, b, d, bias, digest, differ;
+    size_t a, b, d, pre, bias, digest, differ;
 } sizes;
 
 static size_t up(size_t bytes)
@@ -59,9 +61,11 @@ static sizes sizes_of(const gemm_shape *s)
 {
     size_t in = vt_dtype_bytes((vt_dtype)s->in), out = vt_dtype_bytes((vt_dtype)s->out);
     int64_t more = s->batch ? s->batch - 1 : 0, longer = s->m > s->n ? s->m : s->n;
+    size_t result = up(out * (size_t)(more * s->step_d + s->ldd * s->n));
     return {up(in * (size_t)(more * s->step_a + s->lda * (s->ta ? s->m : s->k))),
             up(in * (size_t)(more * s->step_b + s->ldb * (s->tb ? s->k : s->n))),
-            up(out * (size_t)(more * s->step_d + s->ldd * s->n)),
+            result,
+            s->activation ? result : 0,
             up(sizeof(float) * (size_t)longer),
             sizeof(uint64_t) * GRID * THREADS,
             up(sizeof(uint32_t))};
@@ -69,7 +73,7 @@ static sizes sizes_of(const gemm_shape *s)
 
 static size_t beside_operands(const sizes *z)
 {
-    return z->d + z->bias + z->digest + z->differ;
+    return z->d + z->pre + z->bias + z->digest + z->differ;
 }
 
 size_t vt_gemm_room(const gemm_shape *s)
@@ -90,21 +94,23 @@ static void open_trial(vt_cuda *c, const gemm_shape *s, const vt_room *room, tri
     sizes z = sizes_of(s);
     bool apart = z.a + z.b + beside_operands(&z) <= room->bytes;
     size_t operands = apart ? z.a + z.b : z.a > z.b ? z.a : z.b;
-    char *at = (char *)room->memory;
+    char *at = (char *)room->memory, *a = at;
     *t = {};
     t->words = (int64_t)(z.d / sizeof(uint32_t));
     t->workspace = room->scratch;
-    t->a = take(&at, operands);
-    t->b = apart ? t->a + z.a : t->a;
-    t->d = take(&at, z.d);
-    t->bias = take(&at, z.bias);
+    t->o.a = take(&at, operands);
+    t->o.b = apart ? a + z.a : a;
+    t->o.d = take(&at, z.d);
+    t->o.pre = take(&at, z.pre);
+    t->o.bias = take(&at, z.bias);
     t->digest = (uint64_t *)take(&at, z.digest);
     t->differ = (uint32_t *)take(&at, z.differ);
     cudaEventCreate(&t->begin);
     cudaEventCreate(&t->end);
-    vt_launch(fill_kernel, dim3(grid_of((int64_t)operands / 2)), dim3(THREADS), 0, c->stream, (uint16_t *)t->a,
+    vt_launch(fill_kernel, dim3(grid_of((int64_t)operands / 2)), dim3(THREADS), 0, c->stream, (uint16_t *)a,
               (int64_t)(operands / 2));
-    cudaMemsetAsync(t->bias, 0, z.bias, c->stream);
+    cudaMemsetAsync(t->o.pre, 0, z.pre, c->stream);
+    cudaMemsetAsync(t->o.bias, 0, z.bias, c->stream);
 }
 
 static void close_trial(trial *t)
@@ -115,21 +121,40 @@ static void close_trial(trial *t)
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
 
+typedef struct way {
+    const gemm_shape *s;
+    const gemm_call *call;              /* both NULL: the kernel of ours for all of it */
+    const cublasLtMatmulAlgo_t *algo;
+    bool activates;                     /* a kernel behind the product does */
+} way;
+
+static bool queue(const vt_cuda *c, const way *w, const trial *t)
+{
+    const gemm_shape *s = w->s;
+    vt_activation_kind kind = (vt_activation_kind)s->activation;
+    if (!w->call) return gemm_hopper_queue(c, s, &t->o) == cudaSuccess;
+    if (gemm_queue(c, w->call, s, w->algo, &t->o, t->workspace) != CUBLAS_STATUS_SUCCESS) return false;
+    if (!w->activates) return true;
+    cudaError_t err = s->gradient
+        ? activation_grad_launch(c, kind, (vt_dtype)s->out, s->m * s->n, t->o.d, t->o.pre, t->o.d)
+        : activation_launch(c, kind, (vt_dtype)s->out, s->m * s->n, t->o.d, t->o.pre);
+    return err == cudaSuccess;
+}
+
 /* The best of a few runs, in ms; negative where it fails or its bits vary. */
-static float measure(const vt_cuda *c, const gemm_call *call, const gemm_shape *s, const cublasLtMatmulAlgo_t *algo,
-                     trial *t)
+static float measure(const vt_cuda *c, const way *w, trial *t)
 {
     float best = -1;
     uint32_t differ = 0;
     cudaMemsetAsync(t->differ, 0, sizeof differ, c->stream);
     for (int i = 0; i < REPEATS; i++) {
         float ms = 0;
-        cudaMemsetAsync(t->d, 0, (size_t)t->words * sizeof(uint32_t), c->stream);
+        cudaMemsetAsync(t->o.d, 0, (size_t)t->words * sizeof(uint32_t), c->stream);
         cudaEventRecord(t->begin, c->stream);
-        if (gemm_queue(c, call, s, algo, t->a, t->b, t->d, t->workspace) != CUBLAS_STATUS_SUCCESS) return -1;
+        if (!queue(c, w, t)) return -1;
         cudaEventRecord(t->end, c->stream);
         vt_launch(digest_kernel, dim3(grid_of(t->words)), dim3(THREADS), 0, c->stream, t->words, i == 0,
-                  (const uint32_t *)t->d, t->digest, t->differ);
+                  (const uint32_t *)t->o.d, t->digest, t->differ);
         if (cudaEventSynchronize(t->end) != cudaSuccess) return -1;
         cudaEventElapsedTime(&ms, t->begin, t->end);
         if (best < 0 || ms < best) best = ms;
@@ -164,16 +189,22 @@ void gemm_search(vt_cuda *c, const gemm_shape *s, const vt_room *room, gemm_choi
     gemm_call call;
     cublasLtMatmulHeuristicResult_t results[CANDIDATES];
     float best = -1;
-    choice->found = false;
+    choice->found = choice->fused = false;
     open_trial(c, s, room, &t);
-    gemm_call_open(&call, c, s, t.bias);
+    gemm_call_open(&call, c, s, t.o.bias);
     int n = candidates(c, &call, results);
     for (int i = 0; i < n; i++) {
-        float ms = measure(c, &call, s, &results[i].algo, &t);
+        way plain = {s, &call, &results[i].algo, false};
+        float ms = measure(c, &plain, &t);
         if (ms < 0 || (best >= 0 && ms >= best)) continue;
         best = ms;
         choice->algo = results[i].algo;
         choice->found = true;
+    }
+    if (choice->found && s->activation && gemm_hopper_fits(c, s)) {
+        way apart = {s, &call, &choice->algo, true}, whole = {s, NULL, NULL, false};
+        float two = measure(c, &apart, &t), one = measure(c, &whole, &t);
+        choice->fused = one >= 0 && (two < 0 || one < two);
     }
     gemm_call_close(&call);
     close_trial(&t);

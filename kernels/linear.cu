@@ -1,8 +1,9 @@
 /* linear: y = f(x w^T + b), dx = (dy w) f'(pre), dw = dy^T x with db = column sums of dy.
  *
  * The products go through cuBLASLt (gemm.cuh), which is column-major: a row-major [R, C] is its [C, R]. The bias and db
- * are its epilogues where it has them for the shape, kernels of this file elsewhere. Activations are kernels: cuBLASLt's
- * GELU is the tanh form, the models' is the one by erf. */
+ * are its epilogues where it has them for the shape, kernels of this file elsewhere. Activations are not, since its GELU
+ * is the tanh form and the models' the one by erf: a kernel of ours makes product and activation (gemm_hopper.cu), or
+ * one for the activation alone follows. */
 #include "activation.cuh"
 #include "gemm.cuh"
 #include "partials.cuh"
@@ -45,18 +46,24 @@ column_sums_kernel(int64_t rows, int64_t columns,
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
 
+static vt_activation_kind activation_of(const vt_node *n)
+{
+    return ((const vt_linear_attrs *)n->attrs)->activation;
+}
+
 static gemm_shape forward_shape(const vt_node *n)
 {
     int64_t m = vt_tensor_count(n->out[0]) / n->in[1]->shape[0], rows = n->in[1]->shape[0];
     int64_t k = n->in[0]->shape[n->in[0]->ndim - 1];
     int epilogue = n->in[2] ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-    return {rows, m, k, k, k, rows, 1, 0, n->in[0]->dtype, n->out[0]->dtype, 0, epilogue};
+    return {rows, m, k, k, k, rows, 1, 0, n->in[0]->dtype, n->out[0]->dtype, 0, epilogue, activation_of(n)};
 }
 
 static gemm_shape dx_shape(const vt_node *n)
 {
     int64_t cols = n->in[1]->shape[0], m = vt_tensor_count(n->in[0]) / cols, k = vt_tensor_count(n->out[0]) / m;
-    return {k, m, cols, k, cols, k, 0, 0, n->in[0]->dtype, n->out[0]->dtype, 0, CUBLASLT_EPILOGUE_DEFAULT};
+    return {k, m, cols, k, cols, k, 0, 0, n->in[0]->dtype, n->out[0]->dtype, 0, CUBLASLT_EPILOGUE_DEFAULT,
+            activation_of(n), activation_of(n) != VT_IDENTITY};
 }
 
 /* db is the GEMM's epilogue where there is nothing to add it to. */
@@ -113,12 +120,12 @@ static size_t dw_room(const vt_device *d, const vt_node *n)
     return vt_gemm_room(&s);
 }
 
-/* True: with the epilogue; false: without it. */
-static bool multiply(const vt_run *r, gemm_shape s, const void *a, const void *b, void *d, void *bias)
+/* True: with cuBLASLt's epilogue; false: without it. */
+static bool multiply(const vt_run *r, gemm_shape s, const gemm_operands *o)
 {
-    if (vt_gemm_run(r, &s, a, b, d, bias)) return true;
+    if (vt_gemm_run(r, &s, o)) return true;
     s.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    if (!vt_gemm_run(r, &s, a, b, d, NULL)) vt_cuda_fail(r, "GEMM", "the shape was not prepared");
+    if (!vt_gemm_run(r, &s, o)) vt_cuda_fail(r, "GEMM", "the shape was not prepared");
     return false;
 }
 
@@ -127,11 +134,14 @@ static bool multiply(const vt_run *r, gemm_shape s, const void *a, const void *b
 static void linear(const vt_run *r)
 {
     const vt_node *n = r->node;
-    vt_activation_kind kind = ((const vt_linear_attrs *)n->attrs)->activation;
+    vt_activation_kind kind = activation_of(n);
     const vt_tensor *y = n->out[0];
     int64_t count = vt_tensor_count(y);
-    void *sum = r->out[1] ? r->out[1] : r->out[0];
-    if (!multiply(r, forward_shape(n), r->in[1], r->in[0], sum, r->in[2]) && r->in[2])
+    gemm_shape s = forward_shape(n);
+    gemm_operands o = {r->in[1], r->in[0], r->out[0], r->in[2], r->out[1]};
+    if (vt_gemm_run_fused(r, &s, &o)) return;
+    void *sum = o.d = r->out[1] ? r->out[1] : r->out[0];
+    if (!multiply(r, s, &o) && r->in[2])
         VT_DISPATCH(y, launch(r, add_bias_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, count, n->in[1]->shape[0],
                               in<T>(r, 2), (T *)sum));
     if (kind != VT_IDENTITY) activation_queue(r, kind, y, sum, r->out[0]);
@@ -139,8 +149,11 @@ static void linear(const vt_run *r)
 
 static void linear_dx(const vt_run *r)
 {
-    vt_activation_kind kind = ((const vt_linear_attrs *)r->node->attrs)->activation;
-    multiply(r, dx_shape(r->node), r->in[1], r->in[0], r->out[0], NULL);
+    vt_activation_kind kind = activation_of(r->node);
+    gemm_shape s = dx_shape(r->node);
+    gemm_operands o = {r->in[1], r->in[0], r->out[0], NULL, r->in[2]};
+    if (vt_gemm_run_fused(r, &s, &o)) return;
+    multiply(r, s, &o);
     if (kind != VT_IDENTITY) activation_grad_queue(r, kind, r->node->out[0], r->out[0], r->in[2], r->out[0]);
 }
 
@@ -152,7 +165,8 @@ static void linear_dw(const vt_run *r)
     if (r->in[2] && r->in[2] != r->out[0])
         vt_cuda_check(r, cudaMemcpyAsync(r->out[0], r->in[2], vt_tensor_bytes(n->out[0]), cudaMemcpyDeviceToDevice,
                                          vt_cuda_of(r)->stream), "cudaMemcpyAsync");
-    bool epilogue = multiply(r, s, r->in[1], r->in[0], r->out[0], r->out[1]);
+    gemm_operands o = {r->in[1], r->in[0], r->out[0], r->out[1], NULL};
+    bool epilogue = multiply(r, s, &o);
     if (!r->out[1] || (epilogue && s.epilogue == CUBLASLT_EPILOGUE_BGRADB)) return;
     int64_t columns = s.n, rows = s.k, chunks = ceil_div(rows, SUM_ROWS);
     float *partial = (float *)((char *)r->scratch + GEMM_WORKSPACE);

@@ -30,12 +30,12 @@ enum { TILE_WIDTH = 64, TILE_CHUNKS = 8, TILE_ALIGN = 1024 }; /* elements a row;
 /* Where chunk c of row r lies, in elements: the 128-byte swizzle exchanges the chunks of a row by the row's number. */
 VT_DEVICE int tile_at(int r, int c) { return r * TILE_WIDTH + (c ^ (r & 7)) * (TILE_WIDTH / TILE_CHUNKS); }
 
-/* Descriptor of a tile for wgmma: 128-byte swizzle, 1024 bytes between groups of eight rows. The leading offset counts
- * only for an MN-major operand wider than one row, which nobody has. */
-VT_DEVICE uint64_t tile_matrix(const void *tile)
+/* Descriptor of a tile for wgmma: 128-byte swizzle, 1024 bytes between groups of eight rows. The leading offset, in
+ * bytes, counts only for an MN-major operand wider than one row: there its next 64 columns lie. */
+VT_DEVICE uint64_t tile_matrix(const void *tile, uint32_t leading = 16)
 {
     const uint64_t stride = 1024 >> 4, swizzle_128 = 1;
-    return swizzle_128 << 62 | stride << 32 | (uint64_t)1 << 16 | (smem_address(tile) & 0x3FFFF) >> 4;
+    return swizzle_128 << 62 | stride << 32 | (uint64_t)(leading >> 4) << 16 | (smem_address(tile) & 0x3FFFF) >> 4;
 }
 
 /* The matrix `bytes` further on: 32 for 16 elements along the rows (a step of a K-major operand), 2048 for 16 rows (a
@@ -177,6 +177,7 @@ template <bool ADD, int B_MAJOR, int R> VT_DEVICE void wgmma(float (&d)[R], cons
 #define VT_REGS_N72(c) VT_REGS32(c, 0), VT_REGS4(c, 32)
 #define VT_REGS_N96(c) VT_REGS32(c, 0), VT_REGS4(c, 32), VT_REGS4(c, 36), VT_REGS4(c, 40), VT_REGS4(c, 44)
 #define VT_REGS_N112(c) VT_REGS28(c, 0), VT_REGS28(c, 28)
+#define VT_REGS_N128(c) VT_REGS32(c, 0), VT_REGS32(c, 32)
 #define VT_REGS_N136(c) VT_REGS32(c, 0), VT_REGS32(c, 32), VT_REGS4(c, 64)
 #define VT_REGS_N200(c) VT_REGS32(c, 0), VT_REGS32(c, 32), VT_REGS32(c, 64), VT_REGS4(c, 96)
 #define VT_REGS_N208(c) VT_REGS_N200(c), VT_REGS4(c, 100)
@@ -204,6 +205,11 @@ template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[56
 {
     VT_WGMMA_TILES(112, VT_NAMES20("", "1") ", " VT_NAMES20("2", "3") ", " VT_NAMES10("4") ", " VT_NAMES6("5"),
                    VT_REGS_N112, "%56", "%57", "%58", "%59");
+}
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[64], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(128, VT_NAMES60 ", " VT_NAMES2("6", 0, 1) ", " VT_NAMES2("6", 2, 3), VT_REGS_N128, "%64", "%65",
+                   "%66", "%67");
 }
 template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[68], uint64_t a_tile, uint64_t b_tile)
 {

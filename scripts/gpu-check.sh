@@ -180,6 +180,7 @@ if wanted selftest; then
         run "selftest-$precision" 60 bash -c '"$1" selftest --device cuda --precision "$2" --json > "$3"' - \
             "$vitc" "$precision" "$parts/selftest-$precision.json"
     done
+    run selftest-linear-fused 60 env VT_GEMM_ACTIVATION=fused "$vitc" selftest linear --device cuda --precision bf16
     run selftest-attention-b 60 env VT_ATTENTION_BACKWARD=b "$vitc" selftest attention --device cuda --precision bf16
 fi
 
@@ -192,6 +193,10 @@ bench() {
 if wanted bench; then
     for size in tiny small base; do
         bench "bench-step-$size" 60 step --model "deit_${size}_patch16_224" --batch-size 256 --seconds 4 --ledger
+    done
+    for way in fused apart; do
+        VT_GEMM_ACTIVATION=$way bench "bench-step-small-$way" 40 step --model deit_small_patch16_224 --batch-size 256 \
+            --seconds 2 --ledger
     done
     bench bench-kernels 60 kernels --model deit_small_patch16_224 --batch-size 256 --no-reference
     if "$vitc" bench --help | grep -q -e '--bench.*attention'; then

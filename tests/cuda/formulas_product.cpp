@@ -39,7 +39,7 @@ void expect_mma_order(const uint32_t *in, expected *e) { expect_mma(in, e); }
 
 /* ---- wgmma: a warp has 16 rows, placed as those of mma; eight columns more every four registers ------------------ */
 
-/* Depth 64; operands [rows, 64], transposed where the major is MN; out: [128 threads, registers]. */
+/* Depth 64; operands [rows, 64], where the major is MN transposed, 64 columns after 64; out: [128 threads, registers]. */
 static void expect_wgmma(const uint32_t *a, bool a_mn, const uint32_t *b, bool b_mn, int registers, int at, expected *e)
 {
     for (int thread = 0; thread < 128; thread++)
@@ -49,7 +49,7 @@ static void expect_wgmma(const uint32_t *a, bool a_mn, const uint32_t *b, bool b
             double terms[64];
             for (int k = 0; k < 64; k++)
                 terms[k] = (double)bf16_at(a, a_mn ? k * 64 + row : row * 64 + k) *
-                           bf16_at(b, b_mn ? k * 64 + col : col * 64 + k);
+                           bf16_at(b, b_mn ? col / 64 * 4096 + k * 64 + col % 64 : col * 64 + k);
             sum(e, at + thread * registers + i, 0, 64, 4, terms);
         }
 }
@@ -65,10 +65,12 @@ TILES(wgmma_k_k_56, false, false, 28)
 TILES(wgmma_k_k_72, false, false, 36)
 TILES(wgmma_k_k_96, false, false, 48)
 TILES(wgmma_k_k_112, false, false, 56)
+TILES(wgmma_k_k_128, false, false, 64)
 TILES(wgmma_k_k_136, false, false, 68)
 TILES(wgmma_k_k_200, false, false, 100)
 TILES(wgmma_k_k_208, false, false, 104)
 TILES(wgmma_k_mn_56, false, true, 28)
+TILES(wgmma_k_mn_128, false, true, 64)
 TILES(wgmma_mn_k_56, true, false, 28)
 TILES(wgmma_mn_mn_56, true, true, 28)
 TILES(wgmma_mn_mn_64, true, true, 32)

@@ -31,7 +31,8 @@ cudaError_t run_store_matrix4(const uint32_t *in, uint32_t *out, cudaStream_t st
 enum { STEPS = 4 /* of k */, HALF_BYTES = 64 * 128 /* of A's 128 rows */ };
 
 template <int MAJOR> constexpr uint32_t STEP_BYTES = MAJOR == K_MAJOR ? 32 : 2048;
-template <int N, int B_MAJOR> constexpr int ROWS = B_MAJOR == K_MAJOR ? N : (int)TILE_WIDTH; /* of b */
+/* Of b, whose MN-major tiles are of 64 columns, each behind the last. */
+template <int N, int B_MAJOR> constexpr int ROWS = B_MAJOR == K_MAJOR ? N : (N + 63) / 64 * 64;
 
 /* By plain stores, element after element. */
 VT_DEVICE void fill_tile(bf16 *tile, const bf16 *from, int rows)
@@ -60,7 +61,7 @@ static __global__ void __launch_bounds__(WARPGROUP) tiles_kernel(const bf16 *in,
     fill_tile(b, in + 128 * TILE_WIDTH, ROWS<N, B_MAJOR>);
     fence_proxy_async();
     block_sync();
-    const uint64_t ma = tile_matrix_at(tile_matrix(a), HALF_BYTES), mb = tile_matrix(b);
+    const uint64_t ma = tile_matrix_at(tile_matrix(a), HALF_BYTES), mb = tile_matrix(b, HALF_BYTES);
     float d[N / 2];
     wgmma_fence(d);
     wgmma<false, A_MAJOR, B_MAJOR>(d, ma, mb);
@@ -165,10 +166,12 @@ RUN(wgmma_k_k_56, run_tiles<56, K_MAJOR, K_MAJOR, 28>)
 RUN(wgmma_k_k_72, run_tiles<72, K_MAJOR, K_MAJOR, 36>)
 RUN(wgmma_k_k_96, run_tiles<96, K_MAJOR, K_MAJOR, 48>)
 RUN(wgmma_k_k_112, run_tiles<112, K_MAJOR, K_MAJOR, 56>)
+RUN(wgmma_k_k_128, run_tiles<128, K_MAJOR, K_MAJOR, 64>)
 RUN(wgmma_k_k_136, run_tiles<136, K_MAJOR, K_MAJOR, 68>)
 RUN(wgmma_k_k_200, run_tiles<200, K_MAJOR, K_MAJOR, 100>)
 RUN(wgmma_k_k_208, run_tiles<208, K_MAJOR, K_MAJOR, 104>)
 RUN(wgmma_k_mn_56, run_tiles<56, K_MAJOR, MN_MAJOR, 28>)
+RUN(wgmma_k_mn_128, run_tiles<128, K_MAJOR, MN_MAJOR, 64>)
 RUN(wgmma_mn_k_56, run_tiles<56, MN_MAJOR, K_MAJOR, 28>)
 RUN(wgmma_mn_mn_56, run_tiles<56, MN_MAJOR, MN_MAJOR, 28>)
 RUN(wgmma_mn_mn_64, run_tiles<64, MN_MAJOR, MN_MAJOR, 32>)
