@@ -99,7 +99,7 @@ VT_DEVICE void store_stage(const hopper_product &p, bf16 *stage, bf16 *to, int64
 template <int W_MAJOR> VT_DEVICE void multiply(float (&d)[SLAB / 2], const bf16 *tiles, const bf16 *slab, int deep)
 {
     constexpr uint32_t X_STEP = K_STEP * sizeof(bf16), W_STEP = W_MAJOR == K_MAJOR ? X_STEP : X_STEP * TILE_WIDTH;
-    uint64_t a = tile_matrix(tiles), b = tile_matrix(slab, X_TILE * sizeof(bf16));
+    uint64_t a = tile_matrix(tiles), b = W_MAJOR == K_MAJOR ? tile_matrix(slab) : tile_matrix(slab, X_TILE * sizeof(bf16));
 #pragma unroll 1
     for (int tile = 0; tile < deep; tile++) {
         wgmma_fence(d);
