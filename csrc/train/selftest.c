@@ -20,6 +20,7 @@ typedef struct side {
 typedef struct check {
     vt_selftest_result *result;
     side spec, dev;
+    double tolerance;
 } check;
 
 /* ---- data ------------------------------------------------------------------------------------------------------ */
@@ -194,11 +195,13 @@ static vt_status check_gradient(check *c, int entry)
 /* Relative L2 error of a whole tensor. fp32: a sum of K products in random order errs by about sqrt(K) * 6e-8 of its
  * terms, in plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm
  * costs a digit at most on these cases. bf16: inputs are bf16 numbers, so what errs is the rounding of intermediate
- * tensors and of the output, at most 2^-9 = 2e-3 each; three of them in a row are within 6e-3. Where the truth is near
- * zero the terms' size, not theirs, sets the scale: hence the floor. */
-static double tolerance(const check *c)
+ * tensors and of the output, at most 2^-9 = 2e-3 each; three of them in a row are within 6e-3. tf32: a product's operands
+ * lose all but 11 bits, 2^-11 = 5e-4 at most where rounded, twice that where cut: 1e-3 each, two products in a row. Where
+ * the truth is near zero the terms' size, not theirs, sets the scale: hence the floor. */
+static double tolerance(const vt_device_options *o)
 {
-    return c->dev.c.g->precision.act == VT_BF16 ? 6e-3 : 1e-5;
+    const char *precision = o->precision ? o->precision : "fp32";
+    return strcmp(precision, "bf16") == 0 ? 6e-3 : strcmp(precision, "tf32") == 0 ? 4e-3 : 1e-5;
 }
 static const double device_floor = 1e-6;
 
@@ -227,7 +230,7 @@ static vt_status compare(check *c, const char *what, const vt_tensor *t, const v
             b = y;
         }
     }
-    double allowed = tolerance(c), share = sqrt(error) / (allowed * sqrt(size) + device_floor * allowed * sqrt((double)n));
+    double floor = device_floor * sqrt((double)n), share = sqrt(error) / (c->tolerance * (sqrt(size) + floor));
     if (!(share <= c->result->device)) c->result->device = share;
     add_digest(c, made, vt_tensor_bytes(t));
     vt_free(made);
@@ -302,7 +305,7 @@ vt_status vt_selftest(const vt_device_options *device, const char *filter, uint6
 {
     static const vt_device_options specification = {.name = "cpu", .cpu = "reference", .threads = 1};
     int ran = 0, failed = 0;
-    check c = {0};
+    check c = {.tolerance = tolerance(device)};
     vt_status st = vt_device_open(&c.spec.device, &specification);
     if (st == VT_OK) st = vt_device_open(&c.dev.device, device);
     for (int i = 0; st == VT_OK && i < vt_case_count; i++) {
