@@ -5,27 +5,28 @@
 #include "activation.cuh"
 #include "piece.cuh"
 
-template <typename T>
+template <typename T, int KIND>
 __global__ void __launch_bounds__(PIECE_THREADS)
-activation_kernel(vt_activation_kind kind, int64_t count,
+activation_kernel(int64_t count,
                   const T *x, // [count]
                   T *y)       // [count]
 {
     piece p = piece_of(count);
-    if (p.n > 0) store_piece(y, activate(kind, load_piece(x, p)), p);
+    if (p.n > 0) store_piece(y, activate((vt_activation_kind)KIND, load_piece(x, p)), p);
 }
 
-template <typename T>
+template <typename T, int KIND>
 __global__ void __launch_bounds__(PIECE_THREADS)
-activation_grad_kernel(vt_activation_kind kind, int64_t count,
+activation_grad_kernel(int64_t count,
                        const T *dy, // [count]
                        const T *x,  // [count]
                        T *dx)       // [count]
 {
     piece p = piece_of(count);
     if (p.n <= 0) return;
-    floats<PIECE> d = load_piece(dy, p), at = load_piece(x, p);
-    store_piece(dx, activate_grad(kind, d, at), p);
+    floats<PIECE> d, at;
+    load_pieces(dy, x, p, d, at);
+    store_piece(dx, activate_grad((vt_activation_kind)KIND, d, at), p);
 }
 
 /* ---- launchers --------------------------------------------------------------------------------------------------- */
@@ -33,15 +34,20 @@ activation_grad_kernel(vt_activation_kind kind, int64_t count,
 template <typename T>
 static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *x, void *y)
 {
-    return vt_launch(activation_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, c->stream, kind, count, (const T *)x,
-                     (T *)y);
+    static void (*const kernels[])(int64_t, const T *, T *) = {
+        activation_kernel<T, VT_IDENTITY>, activation_kernel<T, VT_GELU>, activation_kernel<T, VT_RELU>,
+        activation_kernel<T, VT_TANH>};
+    return vt_launch(kernels[kind], piece_grid(1, count), PIECE_THREADS, 0, c->stream, count, (const T *)x, (T *)y);
 }
 
 template <typename T>
 static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *dy, const void *x, void *dx)
 {
-    return vt_launch(activation_grad_kernel<T>, piece_grid(1, count), PIECE_THREADS, 0, c->stream, kind, count,
-                     (const T *)dy, (const T *)x, (T *)dx);
+    static void (*const kernels[])(int64_t, const T *, const T *, T *) = {
+        activation_grad_kernel<T, VT_IDENTITY>, activation_grad_kernel<T, VT_GELU>,
+        activation_grad_kernel<T, VT_RELU>, activation_grad_kernel<T, VT_TANH>};
+    return vt_launch(kernels[kind], piece_grid(1, count), PIECE_THREADS, 0, c->stream, count, (const T *)dy,
+                     (const T *)x, (T *)dx);
 }
 
 cudaError_t activation_launch(const vt_cuda *c, vt_activation_kind kind, vt_dtype dtype, int64_t count, const void *x,

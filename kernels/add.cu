@@ -19,9 +19,8 @@ add_kernel(int64_t each, add_factors f,
     piece p = piece_of(each);
     if (p.n <= 0) return;
     float beta = f.scale ? f.beta * f.scale[p.sample] : f.beta;
-    floats<PIECE> sum = {}, other = {};
-    if (a) sum = load_piece(a, p);
-    if (b) other = load_piece(b, p);
+    floats<PIECE> sum, other;
+    load_pieces(a, b, p, sum, other);
 #pragma unroll
     for (int i = 0; i < PIECE; i++) sum.v[i] = (a ? f.alpha * sum.v[i] : 0) + (b ? beta * other.v[i] : 0);
     store_piece(out, sum, p);

@@ -7,7 +7,7 @@
 
 #include "types.cuh"
 
-enum { PIECE = 8, PIECE_THREADS = 256, PIECE_BLOCK = PIECE * PIECE_THREADS };
+enum { PIECE = 8, PIECE_THREADS = 256, PIECE_BLOCK = PIECE * PIECE_THREADS, PIECE_ROWS = 65535 };
 
 typedef struct piece {
     int64_t sample, at;     /* its sample; its first element, counted from the tensor's start */
@@ -19,10 +19,15 @@ typedef struct piece {
 /* What this thread takes, under a grid of piece_grid(samples, each). */
 VT_DEVICE piece piece_of(int64_t each)
 {
-    unsigned blocks = (unsigned)((each + PIECE_BLOCK - 1) / PIECE_BLOCK);
+    unsigned blocks = (unsigned)(((uint64_t)each + PIECE_BLOCK - 1) / PIECE_BLOCK);
+    unsigned sample = blockIdx.y, block = blockIdx.x;
+    if (gridDim.x != blocks) { /* more samples than a grid has rows */
+        sample = block / blocks;
+        block %= blocks;
+    }
     piece p;
-    p.sample = blockIdx.x / blocks;
-    p.in_sample = (int64_t)(blockIdx.x % blocks) * PIECE_BLOCK + (int64_t)threadIdx.x * PIECE;
+    p.sample = sample;
+    p.in_sample = (int64_t)block * PIECE_BLOCK + threadIdx.x * PIECE;
     p.at = p.sample * each + p.in_sample;
     p.n = each - p.in_sample < PIECE ? (int)(each - p.in_sample) : PIECE;
     p.whole = p.n == PIECE && p.at % PIECE == 0;
@@ -31,7 +36,8 @@ VT_DEVICE piece piece_of(int64_t each)
 
 static inline dim3 piece_grid(int64_t samples, int64_t each)
 {
-    return dim3((unsigned)(samples * ((each + PIECE_BLOCK - 1) / PIECE_BLOCK)));
+    int64_t blocks = (each + PIECE_BLOCK - 1) / PIECE_BLOCK;
+    return samples <= PIECE_ROWS ? dim3((unsigned)blocks, (unsigned)samples) : dim3((unsigned)(samples * blocks));
 }
 
 /* n <= W elements from p, zeros behind them; `whole`: W, and 16-byte accesses will do. */
@@ -58,6 +64,26 @@ template <int W, typename T> VT_DEVICE void store_some(T *p, const floats<W> &f,
 template <typename T> VT_DEVICE floats<PIECE> load_piece(const T *tensor, const piece &p)
 {
     return load_some<PIECE>(tensor + p.at, p.n, p.whole);
+}
+
+/* Of two tensors, the loads of both under way before either is used; NULL: zeros. */
+template <typename A, typename B>
+VT_DEVICE void load_pieces(const A *a, const B *b, const piece &p, floats<PIECE> &fa, floats<PIECE> &fb)
+{
+    if (p.whole) {
+        packed<A, PIECE> wa = {};
+        packed<B, PIECE> wb = {};
+        if (a) wa = fetch<PIECE>(a + p.at);
+        if (b) wb = fetch<PIECE>(b + p.at);
+        fa = unpack(wa);
+        fb = unpack(wb);
+    } else {
+#pragma unroll
+        for (int i = 0; i < PIECE; i++) {
+            fa.v[i] = a && i < p.n ? to_float(a[p.at + i]) : 0;
+            fb.v[i] = b && i < p.n ? to_float(b[p.at + i]) : 0;
+        }
+    }
 }
 
 template <typename T> VT_DEVICE void store_piece(T *tensor, const floats<PIECE> &f, const piece &p)

@@ -42,10 +42,14 @@ template <typename T, int W> struct packed {
 
 template <typename T, int W> VT_DEVICE floats<W> unpack(word4 words)
 {
-    union { word4 words; T each[VECTOR<T>]; } both = {words};
+    union { uint32_t word; float f; } both;
     floats<W> out;
 #pragma unroll
-    for (int i = 0; i < W; i++) out.v[i] = to_float(both.each[i]);
+    for (int i = 0; i < W; i++) {
+        both.word = words.w[i * (int)sizeof(T) / 4];
+        if (sizeof(T) == 2) both.word = i % 2 ? both.word & 0xFFFF0000u : both.word << 16;
+        out.v[i] = both.f;
+    }
     return out;
 }
 
