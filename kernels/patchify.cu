@@ -16,108 +16,117 @@ extern "C" {
 #include "base/normal.h"
 }
 
+/* n / by for n below 2^31, by a multiplication. */
+typedef struct divider {
+    uint32_t by, factor, shift;
+} divider;
+
+VT_DEVICE uint32_t divide(const divider &d, uint32_t n) { return (uint32_t)((uint64_t)(2 * n) * d.factor >> 32) >> d.shift; }
+
 /* Elements: of a patch, of its rows, of the image's lines; from patch to patch, rightwards and downwards. */
 typedef struct patchify_shape {
-    uint32_t patch, row, line, right, down;
-    uint32_t across;    /* patches in a line */
+    divider patch, row, line;
+    divider across;     /* patches in a line */
+    divider channels;
+    uint32_t right, down;
     int64_t image;      /* elements of an image */
-    int channels;
-    bool whole;         /* pieces are consecutive and aligned in the image */
+    bool whole;         /* pieces are consecutive and aligned in the image, and whole */
 } patchify_shape;
 
-typedef struct pixel_scale { /* v * factor + shift, by channel */
-    float factor[VT_MAX_CHANNELS], shift[VT_MAX_CHANNELS];
+/* v * factor + shift, by channel, going round: a piece's stand side by side wherever it begins. */
+enum { TERMS = VT_MAX_CHANNELS + PIECE };
+struct __align__(8) pixel_term {
+    float factor, shift;
+};
+typedef struct pixel_scale {
+    pixel_term terms[TERMS];
 } pixel_scale;
 
 /* Where in an image element e of its patches comes from. */
 VT_DEVICE uint32_t pixel_at(const patchify_shape &s, uint32_t e)
 {
-    uint32_t patch = e / s.patch, in_patch = e % s.patch;
-    return patch / s.across * s.down + patch % s.across * s.right + in_patch / s.row * s.line + in_patch % s.row;
+    uint32_t patch = divide(s.patch, e), in_patch = e - patch * s.patch.by;
+    uint32_t down = divide(s.across, patch), across = patch - down * s.across.by;
+    uint32_t row = divide(s.row, in_patch), in_row = in_patch - row * s.row.by;
+    return down * s.down + across * s.right + row * s.line.by + in_row;
 }
 
-VT_DEVICE floats<PIECE> load_pixels(const float *p) { return load<PIECE>(p); }
-VT_DEVICE floats<PIECE> load_pixels(const uint8_t *p)
+/* PIECE consecutive pixels, as they are in memory and as numbers. */
+VT_DEVICE packed<float, PIECE> fetch_pixels(const float *p) { return fetch<PIECE>(p); }
+VT_DEVICE uint64_t fetch_pixels(const uint8_t *p)
 {
-    uint64_t bytes = *reinterpret_cast<const uint64_t *>(p); /* one access; byte by byte it would be eight */
+    return *reinterpret_cast<const uint64_t *>(p); /* one access; byte by byte it would be eight */
+}
+
+VT_DEVICE floats<PIECE> numbers_of(const packed<float, PIECE> &pixels) { return unpack(pixels); }
+VT_DEVICE floats<PIECE> numbers_of(uint64_t pixels)
+{
     floats<PIECE> f;
 #pragma unroll
-    for (int i = 0; i < PIECE; i++) f.v[i] = (float)(uint8_t)(bytes >> 8 * i);
+    for (int i = 0; i < PIECE; i++) f.v[i] = (float)(uint8_t)(pixels >> 8 * i);
     return f;
 }
+
+template <typename I> using pixels_of = decltype(fetch_pixels((const I *)nullptr));
 
 /* Where each element of a piece is in its image, and whose turn of the channels the first has. */
 typedef struct sources {
     uint32_t at[PIECE];
     int channel;
-    bool whole;
 } sources;
 
-/* whole: the piece is consecutive and aligned in the image. */
-VT_DEVICE sources sources_of(const patchify_shape &s, const piece &p, bool whole)
+/* WHOLE, here and below: s.whole. */
+template <bool WHOLE> VT_DEVICE sources sources_of(const patchify_shape &s, const piece &p)
 {
     sources from;
     uint32_t e = (uint32_t)p.in_sample;
-    from.whole = whole;
-    from.channel = (int)(e % (uint32_t)s.channels); /* a patch has whole pixels */
-    uint32_t first = from.whole ? pixel_at(s, e) : 0;
+    from.channel = (int)(e - divide(s.channels, e) * s.channels.by); /* a patch has whole pixels */
+    uint32_t first = pixel_at(s, e);
 #pragma unroll
     for (int i = 0; i < PIECE; i++)
-        from.at[i] = from.whole ? first + (uint32_t)i : pixel_at(s, i < p.n ? e + (uint32_t)i : e);
+        from.at[i] = WHOLE ? first + (uint32_t)i : pixel_at(s, i < p.n ? e + (uint32_t)i : e);
     return from;
 }
 
-typedef struct pixel_terms { /* [VT_MAX_CHANNELS] in shared memory; volatile, lest a loop keep 16 of them in registers */
-    volatile float *factor, *shift;
-} pixel_terms;
-
-VT_DEVICE pixel_terms share_terms(const pixel_scale &scale)
-{
-    smem_cursor open = smem_open();
-    pixel_terms t;
-    t.factor = smem_take<float>(open, VT_MAX_CHANNELS);
-    t.shift = smem_take<float>(open, VT_MAX_CHANNELS);
-    if (threadIdx.x < VT_MAX_CHANNELS) {
-        t.factor[threadIdx.x] = scale.factor[threadIdx.x];
-        t.shift[threadIdx.x] = scale.shift[threadIdx.x];
-    }
-    block_sync();
-    return t;
-}
-
-template <typename I>
-VT_DEVICE floats<PIECE> read_normalised(const I *image, const sources &from, int n, int channels, const pixel_terms &t)
+template <typename I> VT_DEVICE floats<PIECE> gather(const I *image, const sources &from, int n)
 {
     floats<PIECE> f = {};
-    if (from.whole) {
-        f = load_pixels(image + from.at[0]);
-    } else {
 #pragma unroll
-        for (int i = 0; i < PIECE; i++)
-            if (i < n) f.v[i] = (float)image[from.at[i]];
-    }
-    if (sizeof(I) == 1) {
-        int c = from.channel;
-#pragma unroll
-        for (int i = 0; i < PIECE; i++) {
-            f.v[i] = f.v[i] * t.factor[c] + t.shift[c];
-            c = c + 1 == channels ? 0 : c + 1;
-        }
-    }
+    for (int i = 0; i < PIECE; i++)
+        if (i < n) f.v[i] = (float)image[from.at[i]];
     return f;
 }
 
-template <typename I, typename T>
+VT_DEVICE const pixel_term *share_terms(const pixel_scale &scale)
+{
+    smem_cursor open = smem_open();
+    pixel_term *terms = smem_take<pixel_term>(open, TERMS);
+    if (threadIdx.x < TERMS) terms[threadIdx.x] = scale.terms[threadIdx.x];
+    block_sync();
+    return terms;
+}
+
+template <typename P> VT_DEVICE void normalise(floats<PIECE> &f, const P *terms)
+{
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) f.v[i] = f.v[i] * terms[i].factor + terms[i].shift;
+}
+
+template <typename I, typename T, bool WHOLE>
 __global__ void __launch_bounds__(PIECE_THREADS)
 patchify_kernel(patchify_shape s, int64_t each, pixel_scale scale,
                 const I *images, // [B, H, W, C]
                 T *patches)      // [B, each], each = P * ph * pw * C
 {
-    pixel_terms terms = share_terms(scale);
+    const pixel_term *terms = share_terms(scale);
     piece p = piece_of(each);
     if (p.n <= 0) return;
-    sources from = sources_of(s, p, s.whole && p.whole);
-    store_piece(patches, read_normalised(images + p.sample * s.image, from, p.n, s.channels, terms), p);
+    p.whole |= WHOLE;
+    sources from = sources_of<WHOLE>(s, p);
+    const I *image = images + p.sample * s.image;
+    floats<PIECE> f = WHOLE ? numbers_of(fetch_pixels(image + from.at[0])) : gather(image, from, p.n);
+    if (sizeof(I) == 1) normalise(f, terms + from.channel);
+    store_piece(patches, f, p);
 }
 
 /* ---- with effects ------------------------------------------------------------------------------------------------ */
@@ -132,36 +141,24 @@ typedef struct patchify_effects {
     const float *weights;   /* [B, 3] */
 } patchify_effects;
 
-typedef struct pixel_places { /* of a piece's elements */
-    int y[PIECE], x[PIECE];
-} pixel_places;
-
-VT_DEVICE pixel_places places_of(const patchify_shape &s, const sources &from)
-{
-    pixel_places at;
-    int c = from.channel;
-#pragma unroll
-    for (int i = 0; i < PIECE; i++) {
-        if (i == 0 || !from.whole) {
-            at.y[i] = (int)(from.at[i] / s.line);
-            at.x[i] = (int)(from.at[i] % s.line / (uint32_t)s.channels);
-        } else { /* in the same line */
-            c = c + 1 == s.channels ? 0 : c + 1;
-            at.y[i] = at.y[0];
-            at.x[i] = at.x[i - 1] + (c == 0);
-        }
-    }
-    return at;
-}
-
 /* Bit i: element i is within the box (top, left, height, width). */
-VT_DEVICE unsigned within(const int32_t *box, const pixel_places &at)
+template <bool WHOLE> VT_DEVICE unsigned within(const int32_t *box, const patchify_shape &s, const sources &from)
 {
     int top = box[0], left = box[1], height = box[2], width = box[3];
     unsigned bits = 0;
+    if constexpr (WHOLE) { /* all in one line: an interval of it */
+        int y = (int)divide(s.line, from.at[0]), x = (int)(from.at[0] - (uint32_t)y * s.line.by), c = (int)s.channels.by;
+        int first = left * c - x, end = first + width * c;
+        first = first < 0 ? 0 : first < PIECE ? first : PIECE;
+        end = end < 0 ? 0 : end < PIECE ? end : PIECE;
+        if ((unsigned)(y - top) < (unsigned)height) bits = ((1u << end) - 1) & ~((1u << first) - 1);
+    } else {
 #pragma unroll
-    for (int i = 0; i < PIECE; i++)
-        bits |= (unsigned)((unsigned)(at.y[i] - top) < (unsigned)height && (unsigned)(at.x[i] - left) < (unsigned)width) << i;
+        for (int i = 0; i < PIECE; i++) {
+            uint32_t y = divide(s.line, from.at[i]), x = divide(s.channels, from.at[i] - y * s.line.by);
+            bits |= (unsigned)((unsigned)((int)y - top) < (unsigned)height && (unsigned)((int)x - left) < (unsigned)width) << i;
+        }
+    }
     return bits;
 }
 
@@ -188,56 +185,66 @@ VT_DEVICE void erase_quads(const patchify_effects &fx, uint32_t step, uint32_t s
     }
 }
 
-VT_DEVICE void erase(const patchify_effects &fx, int64_t sample, const patchify_shape &s, const sources &from,
-                     const pixel_places &at, uint32_t in_sample, floats<PIECE> &f)
+template <bool WHOLE>
+VT_DEVICE void erase(const patchify_effects &fx, int sample, const patchify_shape &s, const sources &from,
+                     uint32_t in_sample, floats<PIECE> &f)
 {
     uint32_t step = (uint32_t)*fx.step, slot = (uint32_t)fx.slots[sample];
     unsigned left = ~0u; /* bits of elements that no later box has */
 #pragma unroll 1
     for (int k = fx.most - 1; k >= 0; k--) {
-        unsigned bits = within(fx.boxes + (sample * fx.most + k) * 4, at) & left;
+        unsigned bits = within<WHOLE>(fx.boxes + ((int64_t)sample * fx.most + k) * 4, s, from) & left;
         if (!bits) continue;
         left &= ~bits;
-        if (fx.erase == VT_ERASE_PIXEL && from.whole) {
+        if (fx.erase == VT_ERASE_PIXEL && WHOLE) {
             erase_quads(fx, step, slot, from.at[0], bits, f);
             continue;
         }
 #pragma unroll 1
         for (int i = 0; i < PIECE; i++, bits >>= 1) {
             uint32_t e = fx.erase == VT_ERASE_PIXEL ? pixel_at(s, in_sample + (uint32_t)i)
-                                                    : (uint32_t)(k * s.channels + (from.channel + i) % s.channels);
+                                                    : (uint32_t)k * s.channels.by + (uint32_t)(from.channel + i) % s.channels.by;
             if (bits & 1) f.v[0] = fx.erase == VT_ERASE_CONST ? 0 : vt_graph_normal(fx.key, step, slot, e);
             f = turned<1>(f);
         }
     }
 }
 
-/* WHOLE: s.whole, and so is every piece. */
 template <typename I, typename T, bool WHOLE>
 __global__ void __launch_bounds__(PIECE_THREADS)
 patchify_effects_kernel(patchify_shape s, int64_t each, pixel_scale scale, patchify_effects fx,
                         const I *images, // [B, H, W, C]
                         T *patches)      // [B, each]
 {
-    pixel_terms terms = share_terms(scale);
+    const volatile pixel_term *terms = share_terms(scale); /* lest the loop keep 16 in registers */
     piece p = piece_of(each);
     if (p.n <= 0) return;
-    sources from = sources_of(s, p, WHOLE);
-    pixel_places at = places_of(s, from);
+    p.whole |= WHOLE;
+    sources from = sources_of<WHOLE>(s, p);
     const int32_t *where = fx.where ? fx.where + 5 * p.sample : NULL;
     float inside = where ? fx.weights[3 * p.sample] : 1, outside = where ? fx.weights[3 * p.sample + 1] : 1;
-    unsigned in_box = where ? within(where + 1, at) : 0;
+    unsigned in_box = where ? within<WHOLE>(where + 1, s, from) : 0;
     bool mixed = (in_box && inside != 1) || (in_box != 0xFFu && outside != 1);
+    int partner = mixed ? where[0] : 0;
+    pixels_of<I> own = {}, other = {}; /* both under way at once */
+    if (WHOLE) own = fetch_pixels(images + p.sample * s.image + from.at[0]);
+    if (WHOLE && mixed) other = fetch_pixels(images + (int64_t)partner * s.image + from.at[0]);
     floats<PIECE> f = {};
 #pragma unroll 1
     for (int side = 0; side < 1 + mixed; side++) { /* the sample's own, its partner's: once in code, for registers' sake */
-        int64_t sample = side ? where[0] : p.sample;
-        floats<PIECE> g = read_normalised(images + sample * s.image, from, p.n, s.channels, terms);
-        if (fx.boxes) erase(fx, sample, s, from, at, (uint32_t)p.in_sample, g);
+        int sample = side ? partner : (int)p.sample;
+        floats<PIECE> g = WHOLE ? numbers_of(own) : gather(images + (int64_t)sample * s.image, from, p.n);
+        own = other;
+        if (sizeof(I) == 1) normalise(g, terms + from.channel);
+        if (fx.boxes) erase<WHOLE>(fx, sample, s, from, (uint32_t)p.in_sample, g);
+        if (side == 0) {
+            f = g;
+            continue;
+        }
 #pragma unroll
         for (int i = 0; i < PIECE; i++) {
             float w = in_box >> i & 1 ? inside : outside;
-            f.v[i] = side ? w * f.v[i] + (1 - w) * g.v[i] : g.v[i];
+            f.v[i] = w * f.v[i] + (1 - w) * g.v[i];
         }
     }
     store_piece(patches, f, p);
@@ -245,18 +252,27 @@ patchify_effects_kernel(patchify_shape s, int64_t each, pixel_scale scale, patch
 
 /* ---- launcher ---------------------------------------------------------------------------------------------------- */
 
+static divider divider_of(int64_t by) /* 1 .. 2^31 - 1 */
+{
+    divider d = {(uint32_t)by, 0, 0};
+    while (1ll << d.shift < by) d.shift++;
+    d.factor = (uint32_t)((1ull << (31 + d.shift)) / (uint64_t)by + 1);
+    return d;
+}
+
 static patchify_shape shape_of(const vt_tensor *images, const vt_patchify_attrs *a)
 {
     patchify_shape s;
-    s.channels = (int)images->shape[3];
-    s.line = (uint32_t)(images->shape[2] * s.channels);
-    s.row = (uint32_t)(a->patch_w * s.channels);
-    s.patch = (uint32_t)a->patch_h * s.row;
-    s.right = (uint32_t)(a->stride_w * s.channels);
-    s.down = (uint32_t)a->stride_h * s.line;
-    s.across = (uint32_t)((images->shape[2] - a->patch_w) / a->stride_w + 1);
-    s.image = images->shape[1] * s.line;
-    s.whole = s.line % PIECE == 0 && s.row % PIECE == 0 && s.right % PIECE == 0;
+    int64_t channels = images->shape[3], line = images->shape[2] * channels, row = a->patch_w * channels;
+    s.channels = divider_of(channels);
+    s.line = divider_of(line);
+    s.row = divider_of(row);
+    s.patch = divider_of(a->patch_h * row);
+    s.across = divider_of((images->shape[2] - a->patch_w) / a->stride_w + 1);
+    s.right = (uint32_t)(a->stride_w * channels);
+    s.down = (uint32_t)(a->stride_h * line);
+    s.image = images->shape[1] * line;
+    s.whole = line % PIECE == 0 && row % PIECE == 0 && s.right % PIECE == 0;
     return s;
 }
 
@@ -273,16 +289,14 @@ template <typename I, typename T>
 static void start(const vt_run *r, const patchify_shape &s, int64_t each, const pixel_scale &scale)
 {
     dim3 grid = piece_grid(r->node->out[0]->shape[0], each);
-    size_t smem = 2 * smem_bytes<float>(VT_MAX_CHANNELS);
+    size_t smem = smem_bytes<pixel_term>(TERMS);
     patchify_effects fx = effects_of(r);
     if (!fx.boxes && !fx.where)
-        launch(r, patchify_kernel<I, T>, grid, PIECE_THREADS, smem, s, each, scale, in<I>(r, 0), out<T>(r, 0));
-    else if (s.whole)
-        launch(r, patchify_effects_kernel<I, T, true>, grid, PIECE_THREADS, smem, s, each, scale, fx, in<I>(r, 0),
-               out<T>(r, 0));
+        launch(r, s.whole ? patchify_kernel<I, T, true> : patchify_kernel<I, T, false>, grid, PIECE_THREADS, smem, s,
+               each, scale, in<I>(r, 0), out<T>(r, 0));
     else
-        launch(r, patchify_effects_kernel<I, T, false>, grid, PIECE_THREADS, smem, s, each, scale, fx, in<I>(r, 0),
-               out<T>(r, 0));
+        launch(r, s.whole ? patchify_effects_kernel<I, T, true> : patchify_effects_kernel<I, T, false>, grid,
+               PIECE_THREADS, smem, s, each, scale, fx, in<I>(r, 0), out<T>(r, 0));
 }
 
 static void patchify(const vt_run *r)
@@ -292,9 +306,9 @@ static void patchify(const vt_run *r)
     patchify_shape s = shape_of(images, a);
     int64_t each = patches->shape[1] * patches->shape[2];
     pixel_scale scale = {};
-    for (int c = 0; c < VT_MAX_CHANNELS; c++) {
-        scale.factor[c] = (float)(a->inv_std[c] / 255.0);
-        scale.shift[c] = -a->mean[c] * a->inv_std[c];
+    for (int k = 0; k < TERMS && images->dtype == VT_U8; k++) {
+        int c = k % (int)images->shape[3];
+        scale.terms[k] = {(float)(a->inv_std[c] / 255.0), -a->mean[c] * a->inv_std[c]};
     }
     if (images->dtype == VT_U8)
         VT_DISPATCH(patches, (start<uint8_t, T>(r, s, each, scale)));
