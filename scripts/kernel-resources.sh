@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # What the compiler gives each kernel: registers, shared memory, spills, stack, for each kernels/*.cu and architecture.
+# With --issue instead: what each issues for the bytes that it moves (kernel_issue.py).
 # Exit 1 where anything is spilled or kept in local memory, ptxas serialises wgmma, or a file does not compile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage="usage: scripts/kernel-resources.sh [--build DIR] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80, sm_90a)"
-build=build archs=() files=()
+usage="usage: scripts/kernel-resources.sh [--build DIR] [--issue] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80, sm_90a)"
+build=build archs=() files=() issue=
 for file in kernels/*.cu; do
     [ "$file" = kernels/attention_cudnn.cu ] || files+=("$file") # has no kernels of ours, wants cuDNN's headers
 done
@@ -16,6 +17,7 @@ while [ $# -gt 0 ]; do
             if [ "$1" = --build ]; then build=$2; else read -ra files <<< "$2"; fi
             shift
             ;;
+        --issue) issue=yes ;;
         -h | --help) echo "$usage" && exit 0 ;;
         sm_*) archs+=("$1") ;;
         *) echo "kernel-resources: unknown argument $1; $usage" >&2 && exit 2 ;;
@@ -35,6 +37,13 @@ if [ -z "$nvcc" ]; then
     exit 0
 fi
 
+nvdisasm=$(command -v nvdisasm || true)
+[ -n "$nvdisasm" ] || nvdisasm=$(dirname "$nvcc")/nvdisasm
+if [ -n "$issue" ] && ! [ -x "$nvdisasm" ]; then
+    echo "kernel-resources: --issue wants nvdisasm, which is neither on PATH nor beside $nvcc" >&2
+    exit 2
+fi
+
 # One log a file and architecture, named by the hash of all that it depends on.
 cache=$build/kernel-resources
 mkdir -p "$cache"
@@ -43,17 +52,17 @@ common=$({ "$nvcc" --version && cat scripts/kernel-resources.sh kernels/*.cuh cs
 # compile FILE ARCH LOG: the log is kept where it compiles; LOG.failed holds the errors where it does not.
 compile() {
     local file=$1 arch=$2 log=$3
-    if [ -e "$log" ]; then return 0; fi
+    if [ -e "$log" ] && { [ -z "$issue" ] || [ -e "$log.cubin" ]; }; then return 0; fi
     if "$nvcc" -std=c++17 -O3 -Icsrc -Iinclude -Ikernels -arch="$arch" -cubin -o "$log.cubin" -Xptxas -v \
         --Werror all-warnings "$file" > "$log.part" 2>&1; then
         mv "$log.part" "$log"
     else
         mv "$log.part" "$log.failed"
     fi
-    rm -f "$log.cubin"
+    [ -n "$issue" ] || rm -f "$log.cubin"
 }
 export -f compile
-export nvcc
+export nvcc issue
 
 jobs=()
 for file in "${files[@]}"; do
@@ -95,7 +104,7 @@ rows() {
         }'
 }
 
-bad=0 table=""
+bad=0 table="" cubins=()
 for ((i = 0; i < ${#jobs[@]}; i += 3)); do
     table+=$(rows "${jobs[@]:i:3}")$'\n'
     log=${jobs[i + 2]}
@@ -107,8 +116,14 @@ for ((i = 0; i < ${#jobs[@]}; i += 3)); do
         echo "kernel-resources: ${jobs[i]}, ${jobs[i + 1]}: wgmma is serialised" >&2
         bad=$((bad + 1))
     fi
+    if [ -e "$log.cubin" ]; then cubins+=("$log.cubin"); fi
 done
 
+if [ -n "$issue" ]; then
+    [ ${#cubins[@]} -eq 0 ] || python3 scripts/kernel_issue.py --nvdisasm "$nvdisasm" "${cubins[@]}"
+    [ "$bad" -eq 0 ]
+    exit
+fi
 printf '%-22s %-7s %-58s %9s %6s %6s %13s\n' file arch kernel registers smem stack "spills st/ld"
 sort -u <<< "$table" | awk -F'\t' '
     NF { printf "%-22s %-7s %-58s %9d %6d %6d %13s\n", $1, $2, $3, $4, $5, $6, $7 "/" $8; kernels++
