@@ -211,7 +211,7 @@ VT_DEVICE void erase(const patchify_effects &fx, int sample, const patchify_shap
 }
 
 template <typename I, typename T, bool WHOLE>
-__global__ void __launch_bounds__(PIECE_THREADS)
+__global__ void __launch_bounds__(PIECE_THREADS, 2) /* without the 2 ptxas spills for sm_100 */
 patchify_effects_kernel(patchify_shape s, int64_t each, pixel_scale scale, patchify_effects fx,
                         const I *images, // [B, H, W, C]
                         T *patches)      // [B, each]
