@@ -203,18 +203,19 @@ VT_DEVICE void key_tile(const pair_problem &p, const pair_tiles &t, const bf16 *
     begin_product(dv, p_pairs, mdo);
     begin_product(dk, ds_pairs, mq);
     begin_scores(s_1, mk, mq_1);
-    keep_ds<0>(ds_pairs, first, t);
     wgmma_wait<1>(dv, dk); /* so their operands are free before dP^T wants registers */
+    keep_ds<0>(ds_pairs, first, t); /* in flight they may not even be read */
     wgmma_fence(dp_1);
     begin_scores(dp_1, mv, mdo_1);
     wgmma_wait<1>(s_1);
     make_pairs<PART_0>(p_pairs_1, ds_pairs_1, s_1, dp_1, t, c, live);
 
-    wgmma_fence(p_pairs_1, ds_pairs_1, dv, dk);
+    wgmma_fence(p_pairs_1, dv);
     begin_product<true>(dv, p_pairs_1, mdo_1);
-    begin_product<true>(dk, ds_pairs_1, mq_1);
     group_sync(1 + group, WARPGROUP); /* V_j is dead */
     keep_ds<PART_0>(ds_pairs_1, first, t);
+    wgmma_fence(ds_pairs_1, dk);
+    begin_product<true>(dk, ds_pairs_1, mq_1);
     const head_place at = place_of(head, p.tokens, p.heads);
     bf16 *to = p.dqkv + at.qkv + at.width;
     wgmma_wait<1>(dv);

@@ -4,8 +4,8 @@
  * other code than sm_90a's the primitives trap, and launchers never choose kernels made of them.
  *
  * The twins (tests/simt/simt_hopper.cpp) follow the PTX ISA's text: they read operands from shared memory at the issue
- * or as late as the wait, poison accumulators in between and want the fence. They cannot see proxies (a missing
- * fence_proxy_async goes unnoticed), the memory model, or registers touched between fence and issue.
+ * or as late as the wait, poison accumulators and operand A's registers in between and want the fence, with the
+ * registers' names. They cannot see proxies (a missing fence_proxy_async goes unnoticed) or the memory model.
  *
  * No TMA and no mbarriers here: a head's row is 128 bytes, so copy_async fills swizzled tiles with whole lines, at
  * three instructions a copy: some 120 issue slots of the 7,800 clocks that memory takes for a head of 197 tokens. It
@@ -83,7 +83,8 @@ template <typename... R> VT_DEVICE void wgmma_fence(R &...registers)
 {
     (pin(registers), ...);
 #if defined(VT_SIMT)
-    simt_wgmma_fence();
+    const simt_registers named[] = {{&registers, sizeof registers}...};
+    simt_wgmma_fence(named, sizeof...(registers));
 #elif defined(VT_HOPPER)
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #else
@@ -102,7 +103,8 @@ VT_DEVICE void wgmma_commit() /* those issued since the last one become a group 
 #endif
 }
 
-/* Until at most PENDING groups are in flight. Name the accumulators that are ready then; none may be touched before. */
+/* Until at most PENDING groups are in flight. Name the accumulators that are ready then; none may be touched before, nor
+ * may the registers of operand A, not even to be read. */
 template <int PENDING, typename... R> VT_DEVICE void wgmma_wait(R &...ready)
 {
 #if defined(VT_SIMT)

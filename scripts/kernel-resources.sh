@@ -112,7 +112,7 @@ for ((i = 0; i < ${#jobs[@]}; i += 3)); do
         echo "kernel-resources: ${jobs[i]} does not compile for ${jobs[i + 1]}:" >&2
         head -n 20 "$log.failed" >&2
         bad=$((bad + 1))
-    elif grep -E 'C75(08|12)' "$log" >&2; then
+    elif grep 'wgmma.*serialized' "$log" >&2; then
         echo "kernel-resources: ${jobs[i]}, ${jobs[i + 1]}: wgmma is serialised" >&2
         bad=$((bad + 1))
     fi

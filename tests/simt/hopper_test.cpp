@@ -148,9 +148,11 @@ static void a_registers(uint32_t (&r)[4], const matrix &a, int k)
     }
 }
 
-/* Two products on one accumulator, A from registers, `mistake` done on the way. */
-static bool from_registers(const char *what, const std::function<void(float (&)[32], uint32_t (&)[4])> &in_flight,
-                           std::string *report)
+typedef std::function<void(float (&)[32], uint32_t (&)[4])> mistake_in;
+
+/* Two products on one accumulator, A from registers; what is done to it and the second A in flight, or behind the fence. */
+static bool from_registers(const char *what, const mistake_in &in_flight, std::string *report,
+                           const mistake_in &fenced = [](float (&)[32], uint32_t (&)[4]) {}, bool named = true)
 {
     matrix a(64, 32), b(32, 64);
     std::vector<float> got(64 * 64);
@@ -163,7 +165,9 @@ static bool from_registers(const char *what, const std::function<void(float (&)[
         a_registers(first, a, 0);
         a_registers(second, a, 1);
         float d[32];
-        wgmma_fence(first, second);
+        if (named) wgmma_fence(first, second);
+        else wgmma_fence(first, d);
+        fenced(d, second);
         wgmma<false, MN_MAJOR>(d, first, tile_matrix(tb));
         wgmma<true, MN_MAJOR>(d, second, tile_matrix_at(tile_matrix(tb), 2048));
         wgmma_commit();
@@ -219,7 +223,7 @@ TEST(store_matrix_is_the_inverse_of_load_matrix)
 /* ---- mistakes ---------------------------------------------------------------------------------------------------- */
 
 enum mistake { NONE, NO_FENCE, NO_FENCE_AGAIN, NO_COMMIT, NO_WAIT, EARLY, WARPS_DIFFER, LANES_DIFFER, FEWER, NOT_SHARED,
-               NO_SWIZZLE, NO_BARRIER, OTHER_SWIZZLE };
+               NO_SWIZZLE, NO_BARRIER, OTHER_SWIZZLE, WITHIN_PATTERN, NOT_NAMED, TOUCHED };
 
 /* d = a b^T, 64 x 64 x 16, twice, with this mistake; false: reported. *wrong: elements that differ. */
 static bool product_with(mistake m, std::string *report, int *wrong)
@@ -237,10 +241,14 @@ static bool product_with(mistake m, std::string *report, int *wrong)
         if (m == LANES_DIFFER && threadIdx.x == 17) mb += 2;
         if (m == NOT_SHARED) mb += 64 * 128 / 16;
         if (m == OTHER_SWIZZLE) mb ^= (uint64_t)3 << 62;
-        float d[32];
+        if (m == WITHIN_PATTERN) mb = tile_matrix_at(mb, 128);
+        float d[32], other[1];
         for (int turn = 0; turn < 2; turn++) {
-            if (m != NO_FENCE && !(m == NO_FENCE_AGAIN && turn)) wgmma_fence(d);
-            if (m != FEWER || threadIdx.x < 96 || turn == 0) wgmma<false, K_MAJOR, K_MAJOR>(d, ma, mb);
+            if (m == NOT_NAMED) wgmma_fence(other);
+            else if (m != NO_FENCE && !(m == NO_FENCE_AGAIN && turn)) wgmma_fence(d);
+            if (m == TOUCHED) d[5] = 1;
+            if (turn && (m == NOT_NAMED || m == TOUCHED)) wgmma<true, K_MAJOR, K_MAJOR>(d, ma, mb);
+            else if (m != FEWER || threadIdx.x < 96 || turn == 0) wgmma<false, K_MAJOR, K_MAJOR>(d, ma, mb);
             if (m != NO_COMMIT) wgmma_commit();
             if (m == EARLY) take_result(d, &got);
             if (m != NO_WAIT) wgmma_wait<0>(d);
@@ -282,6 +290,14 @@ TEST(mistakes_are_reported)
     reported(FEWER, "after 1 products");
     reported(NOT_SHARED, "in nothing taken");
     reported(OTHER_SWIZZLE, "swizzle code 2");
+    reported(WITHIN_PATTERN, "in row 1 of a pattern");
+    reported(NOT_NAMED, "accumulators were touched");
+    reported(TOUCHED, "accumulators were touched");
+    const mistake_in none = [](float (&)[32], uint32_t (&)[4]) {};
+    CHECK(!from_registers("", none, &report, [](float (&)[32], uint32_t (&a)[4]) { a[1]++; }));
+    CHECK_MSG(report.find("operand a's registers were touched") != std::string::npos, "%s", report.c_str());
+    CHECK(!from_registers("", none, &report, none, false));
+    CHECK_MSG(report.find("operand a's registers were touched") != std::string::npos, "%s", report.c_str());
     CHECK(!from_registers("", [](float (&d)[32], uint32_t (&)[4]) { d[3] = 0; }, &report));
     CHECK_MSG(report.find("accumulators were written") != std::string::npos, "%s", report.c_str());
     CHECK(!from_registers("", [](float (&)[32], uint32_t (&a)[4]) { a[3]++; }, &report));
@@ -294,6 +310,16 @@ TEST(mistakes_show_in_results)
     int wrong;
     CHECK_MSG(product_with(NO_SWIZZLE, &report, &wrong) && wrong, "%s, %d wrong", report.c_str(), wrong);
     CHECK_MSG(product_with(EARLY, &report, &wrong) && wrong == 64 * 64, "%s, %d wrong", report.c_str(), wrong);
+}
+
+TEST(operand_a_cannot_be_read_in_flight)
+{
+    std::string report;
+    int not_numbers = 0;
+    bool ran = from_registers("", [&](float (&)[32], uint32_t (&a)[4]) {
+        for (uint32_t pair : a) not_numbers += (pair & 0x7FFF) > 0x7F80 && (pair >> 16 & 0x7FFF) > 0x7F80;
+    }, &report);
+    CHECK_MSG(ran && not_numbers == 4 * WARPGROUP, "%s, %d are NaN", report.c_str(), not_numbers);
 }
 
 TEST(missing_barrier_depends_on_the_seed)
@@ -321,6 +347,7 @@ int main()
     RUN(store_matrix_is_the_inverse_of_load_matrix);
     RUN(mistakes_are_reported);
     RUN(mistakes_show_in_results);
+    RUN(operand_a_cannot_be_read_in_flight);
     RUN(missing_barrier_depends_on_the_seed);
     TEST_END();
 }

@@ -1,5 +1,8 @@
-/* matrix.cpp - ldmatrix and mma.sync m16n8k16; fragments as the PTX ISA draws them. The last lane works for all. */
+/* matrix.cpp - ldmatrix, mma.sync m16n8k16 and stmatrix; fragments as the PTX ISA draws them. The last lane works for
+ * all. */
 #include "engine.h"
+
+#include <simt_hopper.h>
 
 static int first_of_warp()
 {
@@ -111,4 +114,31 @@ void simt_mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]
 {
     product mine = {d, a, b};
     simt_meet("mma.sync", first_of_warp(), WARP_LANES, 0xFFFFFFFFu, 0, &mine, multiply);
+}
+
+/* ---- stmatrix: the inverse of ldmatrix --------------------------------------------------------------------------- */
+
+struct matrix_store {
+    uint16_t *row;              /* [8] */
+    const uint32_t *r;          /* [4] */
+};
+
+static void store_all(void *const *all, int)
+{
+    for (int lane = 0; lane < WARP_LANES; lane++) {
+        const matrix_store *from = (const matrix_store *)all[lane];
+        for (int m = 0; m < 4; m++) {
+            uint16_t *row = ((const matrix_store *)all[8 * m + lane / 4])->row;
+            row[2 * (lane % 4)] = (uint16_t)from->r[m];
+            row[2 * (lane % 4) + 1] = (uint16_t)(from->r[m] >> 16);
+        }
+    }
+}
+
+void simt_store_matrix(void *row, const uint32_t (&r)[4])
+{
+    simt_aligned(row, 16);
+    if (!simt_smem_holds(row, 16)) simt_fail("stmatrix to %p, not in shared memory", row);
+    matrix_store mine = {(uint16_t *)row, r};
+    simt_meet("stmatrix", first_of_warp(), WARP_LANES, 0xFFFFFFFFu, 4, &mine, store_all);
 }

@@ -1,4 +1,4 @@
-/* simt_hopper.cpp - wgmma m64nNk16 and stmatrix; layouts as the PTX ISA gives them. */
+/* simt_hopper.cpp - wgmma m64nNk16; layouts as the PTX ISA gives them. */
 #include <simt.h>
 #include <simt_hopper.h>
 
@@ -42,7 +42,15 @@ static struct warp {
 
 static std::vector<shape> issued_by_group[WARPS_OF_BLOCK / GROUP];
 
-static const uint32_t IN_FLIGHT = 0x7FC0DEADu; /* a NaN */
+static const uint32_t IN_FLIGHT = 0x7FC0DEADu;  /* a NaN, of an accumulator */
+static const uint32_t A_IN_FLIGHT = 0x7FDE7FDEu; /* two, of operand A */
+
+struct named {                  /* registers as a thread's fence found them */
+    const char *at;
+    std::vector<char> was;
+};
+
+static std::vector<named> fenced[WARPS_OF_BLOCK * LANES];
 
 static int this_warp()
 {
@@ -102,6 +110,8 @@ static void check_descriptor(const char *operand, const descriptor &m)
 {
     if (m.swizzle != 1) simt_fail("wgmma: operand %s has swizzle code %u, not 1 (128 bytes)", operand, m.swizzle);
     if (m.base_offset) simt_fail("wgmma: operand %s has a base offset", operand);
+    if (m.start & 0x380) /* else bits 7-9 are the base offset's */
+        simt_fail("wgmma: operand %s begins at %u, in row %u of a pattern of eight", operand, m.start, m.start >> 7 & 7);
 }
 
 static void read_operands(product *p, int warp_of_group)
@@ -163,11 +173,63 @@ static void fill(float *d, int registers)
     for (int i = 0; i < registers; i++) memcpy(&d[i], &IN_FLIGHT, sizeof d[i]);
 }
 
+static const product *flying_with(const warp *w, int lane, const uint32_t *a_pairs, const product *but)
+{
+    for (const product &f : w->flying)
+        if (&f != but && f.by[lane].a_pairs == a_pairs) return &f;
+    return NULL;
+}
+
+/* Operand A is taken at the issue; what the program would read of it from then on is a NaN. */
+static void take_a(const warp *w, product *p, int lane)
+{
+    const uint32_t *a = p->by[lane].a_pairs;
+    const product *other = flying_with(w, lane, a, p);
+    memcpy(p->a_pairs[lane], other ? other->a_pairs[lane] : a, sizeof p->a_pairs[lane]);
+    for (int i = 0; i < 4; i++) const_cast<uint32_t *>(a)[i] = A_IN_FLIGHT;
+}
+
+static void give_back_a(const warp *w, const product *p, int lane)
+{
+    const uint32_t *a = p->by[lane].a_pairs;
+    for (int i = 0; i < 4; i++)
+        if (a[i] != A_IN_FLIGHT) simt_fail("wgmma: lane %d's registers of operand a were written in flight", lane);
+    if (!flying_with(w, lane, a, p)) memcpy(const_cast<uint32_t *>(a), p->a_pairs[lane], sizeof p->a_pairs[lane]);
+}
+
 static bool is_filled(const float *d, int registers)
 {
     for (int i = 0; i < registers; i++)
         if (memcmp(&d[i], &IN_FLIGHT, sizeof d[i])) return false;
     return true;
+}
+
+/* The latest fence of this thread that named these registers, and how they were. */
+static char *at_fence(int thread, const void *registers, size_t bytes)
+{
+    const char *at = (const char *)registers;
+    for (size_t i = fenced[thread].size(); i-- > 0;) {
+        named &n = fenced[thread][i];
+        if (at >= n.at && at + bytes <= n.at + n.was.size()) return n.was.data() + (at - n.at);
+    }
+    return NULL;
+}
+
+/* The calling thread's, before it meets the others; chained accumulators are not looked at: products in flight have them. */
+static void check_fenced(const call &mine)
+{
+    int thread = simt_thread();
+    const char *a = mine.a_pairs ? at_fence(thread, mine.a_pairs, 4 * sizeof(uint32_t)) : NULL;
+    if (mine.a_pairs && (!a || memcmp(a, mine.a_pairs, 4 * sizeof(uint32_t))) &&
+        !flying_with(&warps[thread / LANES], thread % LANES, mine.a_pairs, NULL))
+        simt_fail("wgmma: operand a's registers were touched since a wgmma_fence named them, or none did");
+    if (!mine.is.add) return;
+    for (const product &f : warps[thread / LANES].flying)
+        if (f.by[0].is.n == mine.is.n && f.by[thread % LANES].d == mine.d) return;
+    size_t bytes = (size_t)mine.is.n / 2 * sizeof(float);
+    const char *d = at_fence(thread, mine.d, bytes);
+    if (!d || memcmp(d, mine.d, bytes))
+        simt_fail("wgmma: accumulators were touched since a wgmma_fence named them, or none did");
 }
 
 static void check_issue(const call *const *all, warp *w)
@@ -204,7 +266,7 @@ static void issue(void *const *lanes, int)
     p->group = w->commits;
     for (int lane = 0; lane < LANES; lane++) {
         p->by[lane] = *all[lane];
-        if (is.a_in_registers) memcpy(p->a_pairs[lane], all[lane]->a_pairs, sizeof p->a_pairs[lane]);
+        if (is.a_in_registers) take_a(w, p, lane);
         float *d = all[lane]->d;
         if (!is.add) p->d.insert(p->d.end(), registers, 0.0f);
         else if (!chained) p->d.insert(p->d.end(), d, d + registers);
@@ -241,8 +303,12 @@ static void hand_on(warp *w, product *p)
         return;
     }
     int registers = p->by[0].is.n / 2;
-    for (int lane = 0; lane < LANES; lane++)
-        memcpy(p->by[lane].d, &p->d[(size_t)lane * registers], (size_t)registers * sizeof(float));
+    for (int lane = 0; lane < LANES; lane++) {
+        size_t bytes = (size_t)registers * sizeof(float);
+        memcpy(p->by[lane].d, &p->d[(size_t)lane * registers], bytes);
+        char *was = at_fence((int)(w - warps) * LANES + lane, p->by[lane].d, bytes);
+        if (was) memcpy(was, p->by[lane].d, bytes);
+    }
 }
 
 static void land_first(warp *w)
@@ -251,8 +317,7 @@ static void land_first(warp *w)
     for (int lane = 0; lane < LANES; lane++) {
         const call &by = p->by[lane];
         if (!is_filled(by.d, by.is.n / 2)) simt_fail("wgmma: lane %d's accumulators were written in flight", lane);
-        if (by.a_pairs && memcmp(by.a_pairs, p->a_pairs[lane], sizeof p->a_pairs[lane]))
-            simt_fail("wgmma: lane %d's registers of operand a were written in flight", lane);
+        if (by.a_pairs) give_back_a(w, p, lane);
     }
     if (!p->read) read_operands(p, this_warp() % GROUP);
     multiply(p);
@@ -288,11 +353,20 @@ void simt_wgmma(float *d, int registers, const uint32_t *a_pairs, uint64_t a, in
                 bool add)
 {
     call mine = {d, a_pairs, {2 * registers, a_major, b_major, add, a_pairs != NULL, a, b}};
+    check_fenced(mine);
     meet("wgmma", (size_t)registers, &mine, issue);
 }
 
-void simt_wgmma_fence()
+void simt_wgmma_fence(const simt_registers *registers, int n)
 {
+    std::vector<named> &list = fenced[simt_thread()];
+    for (int i = 0; i < n; i++) {
+        const char *at = (const char *)registers[i].at;
+        for (size_t k = list.size(); k-- > 0;)
+            if (list[k].at < at + registers[i].bytes && at < list[k].at + list[k].was.size())
+                list.erase(list.begin() + (ptrdiff_t)k); /* an earlier name of the same, or of what was there once */
+        list.push_back({at, std::vector<char>(at, at + registers[i].bytes)});
+    }
     meet("wgmma fence", 0, NULL, fence_all);
 }
 
@@ -309,6 +383,7 @@ void simt_wgmma_wait(int pending)
 void simt_hopper_begin()
 {
     for (warp &w : warps) w = {};
+    for (std::vector<named> &list : fenced) list.clear();
     for (std::vector<shape> &list : issued_by_group) list.clear();
 }
 
@@ -319,31 +394,4 @@ void simt_hopper_end(int thread)
     if (!w.flying.empty()) simt_fail("returned with %zu products in flight that no wgmma_wait covers", w.flying.size());
     size_t all = issued_by_group[thread / LANES / GROUP].size();
     if (w.issued != (int)all) simt_fail("returned after %d products where other warps issued %zu", w.issued, all);
-}
-
-/* ---- stmatrix: the inverse of ldmatrix --------------------------------------------------------------------------- */
-
-struct matrix_store {
-    uint16_t *row;              /* [8] */
-    const uint32_t *r;          /* [4] */
-};
-
-static void store_all(void *const *all, int)
-{
-    for (int lane = 0; lane < LANES; lane++) {
-        const matrix_store *from = (const matrix_store *)all[lane];
-        for (int m = 0; m < 4; m++) {
-            uint16_t *row = ((const matrix_store *)all[8 * m + lane / 4])->row;
-            row[2 * (lane % 4)] = (uint16_t)from->r[m];
-            row[2 * (lane % 4) + 1] = (uint16_t)(from->r[m] >> 16);
-        }
-    }
-}
-
-void simt_store_matrix(void *row, const uint32_t (&r)[4])
-{
-    simt_aligned(row, 16);
-    if (!simt_smem_holds(row, 16)) simt_fail("stmatrix to %p, not in shared memory", row);
-    matrix_store mine = {(uint16_t *)row, r};
-    meet("stmatrix", 4, &mine, store_all);
 }

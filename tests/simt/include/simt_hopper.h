@@ -2,22 +2,30 @@
  *
  * wgmma works by warp: each of a warpgroup's four warps issues when it comes there and computes its own 16 rows, so
  * warps drift apart as far as barriers let them. Operands in shared memory are read at the issue or at the wait, drawn
- * anew for each; from issue to wait the accumulators hold a NaN. Mistakes that are reported: no wgmma_fence before the
- * first wgmma or between a wait and the next one; accumulators or registers of operand A changed in flight; warps of a
- * warpgroup that issue different products; a descriptor or shape the ISA does not know; operands outside shared memory;
+ * anew for each; from issue to wait the accumulators and operand A's registers hold NaNs. Mistakes that are reported: no
+ * wgmma_fence before the first wgmma or between a wait and the next one; accumulators that are added to or registers of
+ * operand A that no fence named, or touched since; either changed in flight; warps of a warpgroup that issue different
+ * products; a descriptor or shape the ISA does not know, a tile that wants a base offset; operands outside shared memory;
  * products in flight at the end.
- * Not seen: proxies, registers touched between fence and issue, accumulators read in flight (they are NaN, which shows
- * in results), the hardware's order and rounding of the sums (fp32 in order of k here). */
+ * Not seen: proxies, registers read in flight (they are NaN, which shows in results), the hardware's order and rounding
+ * of the sums (fp32 in order of k here). */
 #ifndef VT_SIMT_HOPPER_H
 #define VT_SIMT_HOPPER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* d [64, N] (+)= a [64, 16] b [16, N], N = 2 * registers: bf16 in, fp32 accumulators. a_pairs [4], or NULL: a is where
  * its descriptor says. Majors: 0 is K, 1 M or N. The arrays must live until the wait. */
 void simt_wgmma(float *d, int registers, const uint32_t *a_pairs, uint64_t a, int a_major, uint64_t b, int b_major,
                 bool add);
-void simt_wgmma_fence();
+
+typedef struct simt_registers { /* of the thread, named to a fence */
+    const void *at;
+    size_t bytes;
+} simt_registers;
+
+void simt_wgmma_fence(const simt_registers *registers, int n);
 void simt_wgmma_commit();
 void simt_wgmma_wait(int pending);
 
