@@ -357,7 +357,8 @@ template <typename T, typename S> static void backward(const vt_run *r)
     };
     norm_shape p = norm_shape_of(r->node->in[0]);
     int rows = grad_rows(&p), blocks = (int)ceil_div(p.rows, rows), width = (int)ceil_div(p.d, NORM_SPAN) * NORM_SPAN;
-    int warps = width <= 4096 ? NORM_WARPS : 1; /* so that their sums fit into shared memory */
+    int warps = NORM_WARPS; /* whose sums fit into the 99 KB that a block has on sm_86, sm_89, sm_120 */
+    while (warps > 1 && smem_bytes<float>((size_t)warps * 2 * width) > 99 * 1024) warps /= 2;
     float *partial = (float *)r->scratch;
     launch(r, kernels[norm_items(p.d)], (unsigned)blocks, warps * WARP, smem_bytes<float>((size_t)warps * 2 * width), p,
            rows, in<T>(r, 0), in<S>(r, 1), in<S>(r, 2), in<float>(r, 3), in<float>(r, 4), in<float>(r, 5),

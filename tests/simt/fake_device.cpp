@@ -109,7 +109,9 @@ int fake_arch()
 
 size_t fake_smem_limit()
 {
-    return (fake_arch() >= 90 ? 227 : fake_arch() == 80 ? 163 : 99) * 1024;
+    int arch = fake_arch();
+    bool large = arch == 80 || arch == 87, largest = arch >= 90 && arch < 120;
+    return (largest ? 227 : large ? 163 : 99) * 1024;
 }
 
 static int device_count()

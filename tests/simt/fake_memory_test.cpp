@@ -61,6 +61,10 @@ TEST(devices_are_described)
     CUDA_OK(simt_launch(dim3(1), dim3(32), 200000, nullptr, [] {}));
     setenv("VT_FAKE_ARCH", "80", 1);
     CUDA_FAILS(simt_launch(dim3(1), dim3(32), 200000, nullptr, [] {}), cudaErrorInvalidValue);
+    setenv("VT_FAKE_ARCH", "120", 1); /* less than older ones */
+    CUDA_FAILS(simt_launch(dim3(1), dim3(32), 101377, nullptr, [] {}), cudaErrorInvalidValue);
+    CUDA_OK(simt_launch(dim3(1), dim3(32), 101376, nullptr, [] {}));
+    setenv("VT_FAKE_ARCH", "80", 1);
     CUDA_FAILS(simt_launch(dim3(0), dim3(32), 0, nullptr, [] {}), cudaErrorInvalidConfiguration);
     CUDA_FAILS(simt_launch(dim3(1), dim3(2048), 0, nullptr, [] {}), cudaErrorInvalidConfiguration);
     unsetenv("VT_FAKE_DEVICES");
