@@ -45,11 +45,21 @@ template <typename T> VT_DEVICE T *smem_take(smem_cursor &at, size_t n, size_t a
 
 /* ---- launches ---------------------------------------------------------------------------------------------------- */
 
+enum { PARAMETERS_BYTES = 4096 }; /* what a kernel's parameters may take with every driver and compiler */
+
+template <typename... P> constexpr size_t parameters_bytes()
+{
+    size_t at = 0;
+    ((at = (at + alignof(P) - 1) / alignof(P) * alignof(P) + sizeof(P)), ...);
+    return at;
+}
+
 #ifdef VT_SIMT
 template <typename... P, typename... A>
 static inline cudaError_t vt_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
                                     A... args)
 {
+    static_assert(parameters_bytes<P...>() <= PARAMETERS_BYTES, "a kernel's parameters are too large");
     return simt_launch(grid, block, smem, stream, [=] { kernel(args...); });
 }
 #else
@@ -57,6 +67,7 @@ template <typename... P>
 static inline cudaError_t vt_launch_exact(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem,
                                           cudaStream_t stream, P... args)
 {
+    static_assert(parameters_bytes<P...>() <= PARAMETERS_BYTES, "a kernel's parameters are too large");
     void *list[] = {(void *)&args..., nullptr};
     cudaError_t err = cudaSuccess;
     if (smem > 48 * 1024) /* what a block gets without asking */

@@ -151,6 +151,7 @@ VT_DEVICE word4 load_words(const void *p) /* p 16-byte aligned */
 VT_DEVICE word4 load_words_once(const void *p)
 {
 #ifdef VT_SIMT
+    simt_read_once(p);
     return load_words(p);
 #else
     word4 v;

@@ -314,6 +314,8 @@ bool simt_run_grid(dim3 grid, dim3 block, size_t smem, const std::function<void(
             if (!run_block(block, smem)) break;
         }
     }
+    const void *written = engine.failure.empty() ? readings_end() : NULL;
+    if (written) keep_failure("load_words_once of what the grid writes", NULL);
     if (engine.failure.empty()) return true;
     engine.failure = kernel_signature() + ", " + engine.failure + " (SIMT_SEED=" + std::to_string(engine.seed) + ")";
     if (report) *report = engine.failure;

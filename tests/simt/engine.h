@@ -59,6 +59,7 @@ const char *smem_end();                  /* NULL, or which red zone was written 
 void meetings_begin();
 void copies_begin();                     /* of a grid */
 void copies_end(thread *t);              /* the thread returns */
+const void *readings_end();              /* of a grid: NULL, or what was read once and then written */
 int simt_index_of(const thread *t);
 
 #endif

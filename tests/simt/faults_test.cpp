@@ -297,6 +297,12 @@ TEST(source_is_read_at_issue_or_at_landing)
     CHECK_MSG(early > 4 && early < 28, "%d of 32", early);
 }
 
+TEST(written_after_it_was_read_once)
+{
+    alignas(16) static float global[4];
+    reported("what the grid writes", 4, 1, 0, [] { simt_read_once(global), global[3] += 1; });
+}
+
 /* ---- waiting for those who do not come --------------------------------------------------------------------------- */
 
 TEST(divergent_barrier)
@@ -357,6 +363,7 @@ TEST(launches_that_no_device_takes)
 {
     reported("more than 1024 threads", 1, dim3(32, 33), 0, [] {});
     reported("empty", dim3(1, 0), 32, 0, [] {});
+    reported("a grid too large", dim3(1, 65536), 32, 0, [] {});
 }
 
 int main()
@@ -380,6 +387,7 @@ int main()
     RUN(ldmatrix_from_global_memory);
     RUN(copy_into_global_memory);
     RUN(source_is_read_at_issue_or_at_landing);
+    RUN(written_after_it_was_read_once);
     RUN(divergent_barrier);
     RUN(partial_warp_exchange);
     RUN(partial_group_exchange);

@@ -118,6 +118,10 @@ void simt_copy_async(void *to, const void *from, bool valid);
 void simt_copy_commit();
 void simt_copy_wait(int pending);
 
+/* These 16 bytes may lie in a cache that does not see writes: that the grid writes them afterwards is a mistake. Of a
+ * grid's reads the first 65536 are remembered. */
+void simt_read_once(const void *p);
+
 /* The first `count` (1, 2, 4) matrices. */
 void simt_load_matrix(uint32_t (&r)[4], int count, const void *row, bool transposed);
 void simt_mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
