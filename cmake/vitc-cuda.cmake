@@ -94,6 +94,7 @@ function(vitc_cuda_objects result)
   if(NOT VITC_CUDA_CHOSEN)
     vitc_architectures(VITC_CUDA_CHOSEN)
   endif()
+  list(TRANSFORM VITC_CUDA_CHOSEN REPLACE "^90$" "90a") # without the a, the kernels that sm_90 is given would trap
   message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_ID} ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${VITC_CUDA_CHOSEN}")
   vitc_cuda_flags(vitc_cuda)
   if(cuDNN_FOUND)

@@ -123,12 +123,12 @@ cudaError_t run_words(const uint32_t *in, uint32_t *out, cudaStream_t stream)
 }
 
 static __global__ void smem_address_kernel(const uint32_t *in, // [32]
-                                           uint32_t *out)      // [32]: bytes between two places
+                                           uint32_t *out)      // [32]: bytes from where tiles may begin: the first take
 {
     smem_cursor at = smem_open();
     uint32_t *shared = smem_take<uint32_t>(at, 256);
     const int t = (int)threadIdx.x;
-    out[t] = smem_address(shared + in[t] % 256) - smem_address(shared);
+    out[t] = smem_address(shared + in[t] % 256) - smem_address(shared) / 1024 * 1024;
 }
 
 cudaError_t run_smem_address(const uint32_t *in, uint32_t *out, cudaStream_t stream)
