@@ -5,7 +5,7 @@
  * nobody stores, and K meets zeros in the other operand.
  *
  * Copies are cp.async of 16 bytes rather than TMA: see ptx_hopper.cuh. Not run on hardware yet: the simulator's twins
- * follow the PTX ISA's text, and see neither proxies nor time. */
+ * follow the PTX ISA's text, and do not see time. */
 #ifndef VT_ATTENTION_HOPPER_CUH
 #define VT_ATTENTION_HOPPER_CUH
 

@@ -5,7 +5,8 @@
  *
  * The twins (tests/simt/simt_hopper.cpp) follow the PTX ISA's text: they read operands from shared memory at the issue
  * or as late as the wait, poison accumulators and operand A's registers in between and want the fence, with the
- * registers' names. They cannot see proxies (a missing fence_proxy_async goes unnoticed) or the memory model.
+ * registers' names; what copy_async and store_matrix4 wrote they do not see before fence_proxy_async. Of plain stores
+ * that goes unnoticed, and so does the memory model.
  *
  * No TMA and no mbarriers here: a head's row is 128 bytes, so copy_async fills swizzled tiles with whole lines, at
  * three instructions a copy: some 120 issue slots of the 7,800 clocks that memory takes for a head of 197 tokens. It
@@ -48,7 +49,8 @@ VT_DEVICE uint64_t tile_matrix_at(uint64_t matrix, uint32_t bytes) { return matr
  * write of the thread, done when it has waited. */
 VT_DEVICE void fence_proxy_async()
 {
-#if defined(VT_SIMT) /* one memory, one order */
+#if defined(VT_SIMT)
+    simt_fence_proxy();
 #elif defined(VT_HOPPER)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #else

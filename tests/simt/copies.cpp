@@ -25,6 +25,7 @@ static void land(const async_copy &c)
 {
     SIMT_UNPOISON(c.to, COPY_BYTES);
     memcpy(c.to, c.from ? c.from : c.data, COPY_BYTES);
+    smem_written(c.to);
 }
 
 void simt_copy_async(void *to, const void *from, bool valid)

@@ -253,6 +253,7 @@ static void begin_block(dim3 shape)
         t->index = {u % shape.x, u / shape.x % shape.y, u / (shape.x * shape.y)};
         t->on = NULL;
         t->waits = NULL;
+        t->unfenced.clear();
         order[i] = i;
     }
     meetings_begin();

@@ -29,6 +29,7 @@ struct thread {
     void *mine;                 /* handed to the collective */
     std::vector<async_copy> copies;
     int commits;
+    std::vector<uint32_t> unfenced; /* shared memory that it wrote, 16 bytes each, and wgmma does not see yet */
 };
 
 struct block {
@@ -56,6 +57,7 @@ std::string describe_threads();
 
 void smem_begin(size_t bytes);
 const char *smem_end();                  /* NULL, or which red zone was written to */
+void smem_written(const void *p);        /* 16 bytes, by the running thread: a copy that landed, stmatrix */
 void meetings_begin();
 void copies_begin();                     /* of a grid */
 void copies_end(thread *t);              /* the thread returns */

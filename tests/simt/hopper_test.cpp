@@ -312,6 +312,44 @@ TEST(mistakes_show_in_results)
     CHECK_MSG(product_with(EARLY, &report, &wrong) && wrong == 64 * 64, "%s, %d wrong", report.c_str(), wrong);
 }
 
+/* How many elements of d are NaN, its operand b by copies or stmatrix, with and without the fence between writer and
+ * barrier. */
+static int unseen(bool copied, bool fences, std::string *report)
+{
+    alignas(16) static bf16 from[64 * 64];
+    std::vector<float> got(64 * 64);
+    bool ran = grid_of(WARPGROUP, smem_bytes<bf16>(128 * 64), [&] {
+        smem_cursor at = smem_open();
+        bf16 *ta = smem_take<bf16>(at, 128 * 64, TILE_ALIGN), *tb = ta + 64 * 64;
+        for (int i = (int)threadIdx.x; i < 64 * 64; i += WARPGROUP) ta[i] = from_float<bf16>(1);
+        for (int i = (int)threadIdx.x; copied && i < 64 * 8; i += WARPGROUP) copy_async(tb + i * 8, from + i * 8);
+        const uint32_t zeros[4] = {0, 0, 0, 0};
+        for (int i = 0; !copied && i < 4; i++) store_matrix4(tb + (threadIdx.x + 128 * i) * 8, zeros);
+        copy_commit();
+        copy_wait<0>();
+        if (fences) fence_proxy_async();
+        block_sync();
+        float d[32];
+        wgmma_fence(d);
+        wgmma<false, K_MAJOR, K_MAJOR>(d, tile_matrix(ta), tile_matrix(tb));
+        wgmma_commit();
+        wgmma_wait<0>(d);
+        take_result(d, &got);
+    }, report);
+    int n = 0;
+    for (float f : got) n += isnan(f);
+    return ran ? n : -1;
+}
+
+TEST(missing_proxy_fence_shows)
+{
+    std::string report;
+    for (bool copied : {true, false}) {
+        CHECK_MSG(unseen(copied, true, &report) == 0, "%d: %s", copied, report.c_str());
+        CHECK_MSG(unseen(copied, false, &report) == 64 * 64, "%d: %s", copied, report.c_str());
+    }
+}
+
 TEST(operand_a_cannot_be_read_in_flight)
 {
     std::string report;
@@ -347,6 +385,7 @@ int main()
     RUN(store_matrix_is_the_inverse_of_load_matrix);
     RUN(mistakes_are_reported);
     RUN(mistakes_show_in_results);
+    RUN(missing_proxy_fence_shows);
     RUN(operand_a_cannot_be_read_in_flight);
     RUN(missing_barrier_depends_on_the_seed);
     TEST_END();

@@ -141,4 +141,5 @@ void simt_store_matrix(void *row, const uint32_t (&r)[4])
     if (!simt_smem_holds(row, 16)) simt_fail("stmatrix to %p, not in shared memory", row);
     matrix_store mine = {(uint16_t *)row, r};
     simt_meet("stmatrix", first_of_warp(), WARP_LANES, 0xFFFFFFFFu, 4, &mine, store_all);
+    smem_written(row);
 }

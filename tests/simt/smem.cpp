@@ -1,6 +1,8 @@
 /* smem.cpp - a block's shared memory: regions between red zones, and where each would lie on the device. */
 #include "engine.h"
 
+#include <simt_hopper.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +29,7 @@ static struct {
     int count;
     uint32_t used;
     unsigned char *end;         /* behind the last region */
+    short writer[227 * 1024 / 16]; /* of each 16 bytes: the thread + 1 that has not fenced them for wgmma; 0: none */
 } smem;
 
 void smem_begin(size_t bytes)
@@ -41,6 +44,7 @@ void smem_begin(size_t bytes)
     smem.count = 0;
     smem.used = 0;
     smem.end = smem.base;
+    memset(smem.writer, 0, sizeof smem.writer);
 }
 
 static void fill(unsigned char *from, unsigned char *to, int byte)
@@ -123,6 +127,29 @@ const void *simt_aligned(const void *p, size_t align)
     if ((uintptr_t)p % align) simt_fail("%p is not aligned to %zu bytes", p, align);
     return p;
 }
+
+/* ---- the asynchronous proxy -------------------------------------------------------------------------------------- */
+
+void smem_written(const void *p)
+{
+    uint32_t at = simt_smem_address(p) / 16;
+    smem.writer[at] = (short)(simt_thread() + 1);
+    the_block.now->unfenced.push_back(at);
+}
+
+void simt_fence_proxy()
+{
+    for (uint32_t at : the_block.now->unfenced)
+        if (smem.writer[at] == simt_thread() + 1) smem.writer[at] = 0;
+    the_block.now->unfenced.clear();
+}
+
+bool simt_smem_fenced(uint32_t address)
+{
+    return smem.writer[address / 16] == 0;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* AddressSanitizer has seen every access to the zones already. */
 const char *smem_end()

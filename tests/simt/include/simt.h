@@ -4,7 +4,8 @@
  * A block's threads are fibers on one OS thread, run one block after the other. A thread runs until it waits (barrier,
  * collective, yield), then another ready one goes on; which one is drawn from SIMT_SEED, so that a missing barrier
  * shows as a result that varies with the seed. Seed 0 is thread order. Mistakes end the grid with a one-line report.
- * Not seen: races between two accesses without a wait between them, the memory model, proxy fences, time. */
+ * Not seen: races between two accesses without a wait between them, the memory model, proxy fences
+ * behind plain stores, time. */
 #ifndef VT_SIMT_H
 #define VT_SIMT_H
 

@@ -7,8 +7,9 @@
  * operand A that no fence named, or touched since; either changed in flight; warps of a warpgroup that issue different
  * products; a descriptor or shape the ISA does not know, a tile that wants a base offset; operands outside shared memory;
  * products in flight at the end.
- * Not seen: proxies, registers read in flight (they are NaN, which shows in results), the hardware's order and rounding
- * of the sums (fp32 in order of k here). */
+ * Shown in results, as NaN: registers read in flight, what copies and stmatrix wrote without a fence_proxy_async.
+ * Not seen: such a fence missing behind plain stores, the hardware's order and rounding of the sums (fp32 in order of k
+ * here). */
 #ifndef VT_SIMT_HOPPER_H
 #define VT_SIMT_HOPPER_H
 
@@ -28,6 +29,10 @@ typedef struct simt_registers { /* of the thread, named to a fence */
 void simt_wgmma_fence(const simt_registers *registers, int n);
 void simt_wgmma_commit();
 void simt_wgmma_wait(int pending);
+
+/* What simt_copy_async and simt_store_matrix wrote is a NaN to wgmma until the writer has fenced it. */
+void simt_fence_proxy();
+bool simt_smem_fenced(uint32_t address); /* the 16 bytes there */
 
 void simt_store_matrix(void *row, const uint32_t (&r)[4]); /* x4 */
 
