@@ -60,9 +60,18 @@ static vt_status told(vt_cuda *c)
 
 /* ---- the device -------------------------------------------------------------------------------------------------- */
 
+/* Drivers before 12.3 cannot load a kernel while a stream is captured, which is when a step's kernels are first started:
+ * those load all of them at once. Asked before the driver starts, which is when it reads the variable. */
+static void load_kernels_early(void)
+{
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver < 12030) setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+}
+
 static vt_status cuda_answers(void)
 {
     int n = 0;
+    load_kernels_early();
     cudaError_t err = cudaGetDeviceCount(&n);
     if (err != cudaSuccess) return vt_fail(VT_INVALID, "--device cuda: %s; use --device cpu", cudaGetErrorString(err));
     return n ? VT_OK : vt_fail(VT_INVALID, "--device cuda: there is no CUDA device; use --device cpu");

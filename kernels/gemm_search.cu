@@ -164,14 +164,15 @@ static float measure(const vt_cuda *c, const way *w, trial *t)
     return differ ? -1 : best;
 }
 
-static int candidates(const vt_cuda *c, const gemm_call *call, cublasLtMatmulHeuristicResult_t *results)
+static int candidates(const vt_cuda *c, const gemm_shape *s, const gemm_call *call,
+                      cublasLtMatmulHeuristicResult_t *results)
 {
     static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     cublasLtMatmulPreference_t limits;
     size_t workspace = GEMM_WORKSPACE;
-    uint32_t alignment = VT_ALIGN;
+    uint32_t alignment = s->batch ? 16 : VT_ALIGN; /* bytes; a head's operands begin within a tensor */
     int n = 0;
     cublasLtMatmulPreferenceCreate(&limits);
     cublasLtMatmulPreferenceSetAttribute(limits, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
@@ -192,7 +193,7 @@ void gemm_search(vt_cuda *c, const gemm_shape *s, const vt_room *room, gemm_choi
     choice->found = choice->fused = false;
     open_trial(c, s, room, &t);
     gemm_call_open(&call, c, s, t.o.bias);
-    int n = candidates(c, &call, results);
+    int n = candidates(c, s, &call, results);
     for (int i = 0; i < n; i++) {
         way plain = {s, &call, &results[i].algo, false};
         float ms = measure(c, &plain, &t);
