@@ -253,7 +253,8 @@ def compare(model, args, precision):
                   precision=precision)
     vitc = [args.vitc, "bench", "step", "--json", "-", "--model", model, "--batch-size", args.batch_size,
             "--num-classes", args.num_classes, "--in-chans", args.in_chans, "--drop-path", args.drop_path, "--device",
-            args.device, "--precision", precision, "--seconds", args.seconds, "--reprob", 0, "--mixup", 0, "--cutmix", 0]
+            args.device, "--precision", precision, "--seconds", args.seconds, "--reprob", 0, "--mixup", 0,
+            "--cutmix", 0]
     vitc += ["--img-size", args.img_size] if args.img_size else []
     runs = {"vitc": []}
     for _ in range(args.rounds):

@@ -55,8 +55,8 @@ def torch_worker(model_name, batch, classes, in_chans, threads, seconds):
         times.append(time.perf_counter() - begin)
     with open("/proc/self/status", encoding="ascii") as status:
         peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    print(json.dumps({"version": torch.__version__, "blas": blas_of_process(), "step_ms": 1e3 * statistics.median(times),
-                      "peak_bytes": peak}))
+    print(json.dumps({"version": torch.__version__, "blas": blas_of_process(),
+                      "step_ms": 1e3 * statistics.median(times), "peak_bytes": peak}))
 
 
 def run_json(command):
@@ -79,12 +79,12 @@ def compare(model, args):
             result, _ = run_json([sys.executable, "-W", "ignore", __file__, "--worker", model, batch, classes,
                                   args.in_chans, threads, args.seconds])
             if "/blas/libblas.so" in result["blas"]:
-                raise SystemExit(f"compare_torch: {result['blas']}: PyTorch uses the reference BLAS, a tenth as fast as "
-                                 "others: apt-get install libopenblas0-pthread")
+                raise SystemExit(f"compare_torch: {result['blas']}: PyTorch uses the reference BLAS, a tenth as fast "
+                                 "as others: apt-get install libopenblas0-pthread")
             runs[f"torch-{threads}"].append(result)
         result, peak = run_json([args.vitc, "bench", "step", "--json", "-", "--model", model, "--batch-size", batch,
-                                 "--num-classes", classes, "--in-chans", args.in_chans, "--device", "cpu", "--reprob", 0,
-                                 "--mixup", 0, "--cutmix", 0])
+                                 "--num-classes", classes, "--in-chans", args.in_chans, "--device", "cpu",
+                                 "--reprob", 0, "--mixup", 0, "--cutmix", 0])
         runs["vitc"].append(dict(result, peak_bytes=peak))
     medians = {name: statistics.median(run["step_ms"] for run in results) for name, results in runs.items()}
     peaks = {name: max(run["peak_bytes"] for run in results) for name, results in runs.items()}

@@ -132,8 +132,8 @@ configure() {
     [ -z "$prefix" ] || flags+=("-DCMAKE_PREFIX_PATH=$prefix")
     cmake -S . -B "$build" "${flags[@]}" || return 1
     grep -q '^VITC_HAS_IMAGES:INTERNAL=ON' "$build/CMakeCache.txt" ||
-        echo "gpu-check: built without PNG, JPEG and gzip (with them: --pack DIR on a machine that has zlib, libpng and" \
-            "libjpeg, then --prefix DIR here)" | tee -a "$parts/summary"
+        echo "gpu-check: built without PNG, JPEG and gzip (with them: --pack DIR on a machine that has zlib, libpng" \
+            "and libjpeg, then --prefix DIR here)" | tee -a "$parts/summary"
 }
 export -f configure
 export build prefix parts

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage="usage: scripts/kernel-resources.sh [--build DIR] [--issue] [--files \"kernels/A.cu …\"] [ARCH…]    (sm_80, sm_90a)"
+usage="usage: scripts/kernel-resources.sh [--build DIR] [--issue] [--files \"kernels/A.cu …\"] [ARCH…]"
+usage+="    (sm_80, sm_90a)"
 build=build archs=() files=() issue=
 for file in kernels/*.cu; do
     [ "$file" = kernels/attention_cudnn.cu ] || files+=("$file") # has no kernels of ours, wants cuDNN's headers

@@ -2,9 +2,10 @@
 """What each kernel issues for the bytes that it moves, from its SASS: for scripts/kernel-resources.sh --issue.
 
 A line for a kernel's straight path, and one for a pass of each loop that touches global memory: warp instructions by
-unit, the bytes that a thread loads and stores (what L1 and L2 answer too), thread instructions a byte, and how many bytes
-a clock a multiprocessor could move if nothing but the unit named last held it up. It issues 128 thread instructions a
-clock, 64 for ALU or integer multiplies, 16 for MUFU and conversions; an H100's memory brings it 13 bytes in that time.
+unit, the bytes that a thread loads and stores (what L1 and L2 answer too), thread instructions a byte, and how many
+bytes a clock a multiprocessor could move if nothing but the unit named last held it up. It issues 128 thread
+instructions a clock, 64 for ALU or integer multiplies, 16 for MUFU and conversions; an H100's memory brings it 13 bytes
+in that time.
 
 Of the ways through branches that with most bytes in accesses of 8 and more is taken, of these the shortest.
 """
@@ -17,7 +18,8 @@ import sys
 UNITS = [  # first that matches; "fma" is fp32, "imad" shares its pipe at half the rate
     ("lsu", r"LDG|STG|LDS|STS|LDL|STL|LD\b|ST\b|SHFL|ATOM|RED|LDSM|LDGSTS"), ("fp64", r"D(FMA|ADD|MUL|SETP)"),
     ("xu", r"MUFU|I2F|F2I|F2F\b|FRND|POPC|FLO"), ("imad", r"IMAD"), ("fma", r"F(FMA|MUL|ADD)|HFMA2|HADD2|HMUL2"),
-    ("other", r"U[A-Z]|R2UR|S2|CS2R|LDC|B[A-Z]|EXIT|RET|CALL|WARPSYNC|NOP|BAR|DEPBAR|ERRBAR|MEMBAR|CCTL|VOTE"), ("alu", r"")]
+    ("other", r"U[A-Z]|R2UR|S2|CS2R|LDC|B[A-Z]|EXIT|RET|CALL|WARPSYNC|NOP|BAR|DEPBAR|ERRBAR|MEMBAR|CCTL|VOTE"),
+    ("alu", r"")]
 LANES = {"lsu": 32, "fp64": 64, "xu": 16, "imad": 64, "fma": 128, "alu": 64}
 WIDTH = {"128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}
 ENDS = r"EXIT|RET|BRA|BRX|BRK"

@@ -31,7 +31,8 @@ build() {
     mkdir -p build
     echo "quickstart: building (log: $log)"
     # Without the CUDA backend, whose kernels take minutes to compile: this run is the CPU's.
-    if ! { cmake -S . -B build -DVITC_CUDA=OFF && cmake --build build --target vitc --parallel "$(nproc)"; } > "$log" 2>&1; then
+    if ! { cmake -S . -B build -DVITC_CUDA=OFF &&
+        cmake --build build --target vitc --parallel "$(nproc)"; } > "$log" 2>&1; then
         tail -n 40 "$log" >&2
         echo "quickstart: the build failed, see above and $log" >&2
         exit 1

@@ -7,8 +7,8 @@ usage="usage: scripts/setup.sh [--tests]"
 packages=(build-essential cmake pkg-config zlib1g-dev libpng-dev libjpeg-dev dataset-fashion-mnist)
 for arg in "$@"; do
     case $arg in
-        # PyTorch is the reference of the numerical checks and alone would come with the reference BLAS, a tenth as fast;
-        # clang brings the fuzzer.
+        # PyTorch is the reference of the numerical checks and alone would come with the reference BLAS, a tenth as
+        # fast; clang brings the fuzzer.
         --tests) packages+=(python3 python3-numpy python3-torch libopenblas0-pthread clang libclang-rt-dev) ;;
         -h | --help) echo "$usage" && exit 0 ;;
         *) echo "setup: unknown argument $arg; $usage" >&2 && exit 2 ;;

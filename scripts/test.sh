@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test through ctest.
-#   tier 1: the unit tests, the same under AddressSanitizer and UndefinedBehaviorSanitizer, and a build without fast bodies;
-#           CUDA kernels run in the simulator
-#   tier 2: what has threads under ThreadSanitizer, a short run of every fuzzer, the comparison with PyTorch; CUDA kernels
-#           are compiled where nvcc is found
+#   tier 1: the unit tests, the same under AddressSanitizer and UndefinedBehaviorSanitizer, and a build without fast
+#           bodies; CUDA kernels run in the simulator
+#   tier 2: what has threads under ThreadSanitizer, a short run of every fuzzer, the comparison with PyTorch; CUDA
+#           kernels are compiled where nvcc is found
 # A failing part does not stop the others; the exit status is 1 if any failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -62,5 +62,6 @@ static vt_status run(vt_options *options, void *given)
 const vt_command vt_command_trace = {
     .name = "trace", .summary = "runs a model on given tensors and writes what it computed",
     .usage = "vitc trace --model M --weights W.safetensors --inputs X.safetensors --output Y.safetensors [flags]",
-    .example = "vitc trace --model deit_micro --weights w.safetensors --inputs x.safetensors --output y.safetensors --backward",
+    .example = "vitc trace --model deit_micro --weights w.safetensors --inputs x.safetensors --output y.safetensors "
+               "--backward",
     .table = table, .settings_bytes = sizeof(settings), .run = run};

@@ -6,9 +6,10 @@
 
 #define VT_ALIGN 64 /* bytes: a cache line, and the widest vector */
 
-void *vt_alloc(size_t bytes);                   /* zeroed, VT_ALIGN-aligned; NULL on failure; 0 bytes is 1 */
-void *vt_alloc_raw(size_t bytes);               /* the same, not zeroed: for slabs and pixels */
-void *vt_realloc(void *p, size_t old_bytes, size_t bytes); /* grows or shrinks; the new part is zeroed; on failure p stays */
+void *vt_alloc(size_t bytes);     /* zeroed, VT_ALIGN-aligned; NULL on failure; 0 bytes is 1 */
+void *vt_alloc_raw(size_t bytes); /* the same, not zeroed: for slabs and pixels */
+/* Grows or shrinks; the new part is zeroed; on failure p stays. */
+void *vt_realloc(void *p, size_t old_bytes, size_t bytes);
 void vt_free(void *p);
 char *vt_strdup(const char *s);
 

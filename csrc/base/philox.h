@@ -3,10 +3,10 @@
  * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a pure function of a 64-bit
  * key and a 128-bit counter, so there is no state to save and a number does not depend on who draws it.
  *
- *   data    key = seed                        counter = { draw, epoch, sample, purpose << 24 | repeat }
- *   mixing  key = seed                        counter = { draw, step of the run, slot in the global batch, purpose << 24 }
- *   graph   key = seed mixed with the hash    counter = { element / 4, slot in the global batch, step, 0xffffffff }
- *           of the op's name
+ *   data    key = seed                 counter = { draw, epoch, sample, purpose << 24 | repeat }
+ *   mixing  key = seed                 counter = { draw, step of the run, slot in the global batch, purpose << 24 }
+ *   graph   key = seed mixed with the  counter = { element / 4, slot in the global batch, step, 0xffffffff }
+ *           hash of the op's name
  *
  * Draws of variable number (crop tries, Beta) count `draw` upwards within their key. */
 #ifndef VT_BASE_PHILOX_H

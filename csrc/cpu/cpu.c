@@ -131,6 +131,6 @@ static size_t cpu_scratch(const vt_device *d, const vt_node *n)
     return fast->scratch ? fast->scratch(n, vt_pool_threads(d->pool)) : 0;
 }
 
-const vt_backend vt_cpu_backend = {.name = "cpu", .answers = cpu_answers, .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc,
-                                   .free = cpu_free, .write = cpu_write, .read = cpu_read, .body = cpu_body,
-                                   .scratch = cpu_scratch};
+const vt_backend vt_cpu_backend = {.name = "cpu", .answers = cpu_answers, .open = cpu_open, .close = cpu_close,
+                                   .alloc = cpu_alloc, .free = cpu_free, .write = cpu_write, .read = cpu_read,
+                                   .body = cpu_body, .scratch = cpu_scratch};

@@ -149,6 +149,6 @@ vt_status vt_augment_parse(vt_augment *a, const char *text)
         a->policy = VT_AUGMENT_THREE;
         return read_parts(text, NULL, 0, "3a alone");
     }
-    return vt_fail(VT_INVALID, "--aa %s: unknown policy \"%.*s\": want none, rand-m9-mstd0.5-inc1, original, originalr, "
-                   "v0, v0r, 3a or augmix-m3", text, (int)size, text);
+    return vt_fail(VT_INVALID, "--aa %s: unknown policy \"%.*s\": want none, rand-m9-mstd0.5-inc1, original, "
+                   "originalr, v0, v0r, 3a or augmix-m3", text, (int)size, text);
 }

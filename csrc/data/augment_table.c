@@ -175,8 +175,8 @@ const vt_augment_set vt_augment_rand_set = {
 
 const vt_augment_set vt_augment_mix_set = {
     .name = "augmix", .count = 13,
-    .op = {AUTOCONTRAST, COLOR, CONTRAST, BRIGHTNESS, SHARPNESS, EQUALIZE, ROTATE, POSTERIZE, SOLARIZE, SHEAR_X, SHEAR_Y,
-           MIX_TRANSLATE_X, MIX_TRANSLATE_Y}};
+    .op = {AUTOCONTRAST, COLOR, CONTRAST, BRIGHTNESS, SHARPNESS, EQUALIZE, ROTATE, POSTERIZE, SOLARIZE, SHEAR_X,
+           SHEAR_Y, MIX_TRANSLATE_X, MIX_TRANSLATE_Y}};
 
 const vt_augment_set vt_augment_named_sets[VT_AUGMENT_NAMED_SETS] = {
     {.name = "weights", .count = 15, .weighted = true,

@@ -72,7 +72,8 @@ typedef struct vt_batch {
     int micro;
 } vt_batch;
 
-/* VT_INVALID: options that make no sense, or a batch larger than the data. Fills in sampler.samples; *steps: of an epoch. */
+/* VT_INVALID: options that make no sense, or a batch larger than the data. Fills in sampler.samples; *steps: of an
+ * epoch. */
 vt_status vt_loader_check(vt_loader_options *options, const vt_dataset *ds, int64_t *steps);
 /* Starts the threads. VT_INVALID as vt_loader_check. The data set must outlive the loader. */
 vt_status vt_loader_create(vt_loader **loader, const vt_dataset *ds, const vt_loader_options *options);

@@ -25,8 +25,9 @@ vt_batch_layout vt_batch_layout_of(const vt_loader_options *o)
 
 vt_batch vt_batch_at(char *p, const vt_batch_layout *a)
 {
-    vt_batch batch = {.images = (uint8_t *)p, .labels = (int32_t *)(p + a->labels), .samples = (uint32_t *)(p + a->samples),
-                      .repeats = (int32_t *)(p + a->repeats), .slots = (int32_t *)(p + a->slots)};
+    vt_batch batch = {.images = (uint8_t *)p, .labels = (int32_t *)(p + a->labels),
+                      .samples = (uint32_t *)(p + a->samples), .repeats = (int32_t *)(p + a->repeats),
+                      .slots = (int32_t *)(p + a->slots)};
     if (a->boxes) batch.boxes = (int32_t *)(p + a->boxes);
     if (a->where) batch.mixed = (vt_mixed){(int32_t *)(p + a->where), (float *)(p + a->weights)};
     return batch;

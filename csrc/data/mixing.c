@@ -84,7 +84,8 @@ void vt_mixing_draw(const vt_mixing *m, int height, int width, uint64_t seed, ui
     }
     drawn d = unmixed;
     for (int i = 0, drawn_for = -1; i < batch; i++) {
-        int other = batch - 1 - i, group = m->mode == VT_MIX_BATCH ? 0 : m->mode == VT_MIX_PAIR && other < i ? other : i;
+        int other = batch - 1 - i;
+        int group = m->mode == VT_MIX_BATCH ? 0 : m->mode == VT_MIX_PAIR && other < i ? other : i;
         if (group != drawn_for) d = draw_group(m, height, width, vt_rng_mix(seed, step, (uint32_t)slots[group]));
         drawn_for = group;
         put(out, i, batch, &d);

@@ -1,5 +1,5 @@
-/* What stands for png.c, png_write.c, jpeg.c, gzip.c and bench.c in a build with -DVITC_IMAGES=OFF: each says which library
- * is missing; the caller adds the file's name. IDX and CIFAR files, not packed, need none of it. */
+/* What stands for png.c, png_write.c, jpeg.c, gzip.c and bench.c in a build with -DVITC_IMAGES=OFF: each says which
+ * library is missing; the caller adds the file's name. IDX and CIFAR files, not packed, need none of it. */
 #include <string.h>
 
 #include "data/bench.h"

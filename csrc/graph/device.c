@@ -11,9 +11,9 @@ vt_status vt_device_open(vt_device **device, const vt_device_options *options)
     if (!d) return vt_fail_memory("device");
     for (const vt_backend *const *b = vt_backends; *b; b++)
         if (strcmp((*b)->name, options->name) == 0) d->backend = *b;
-    vt_status st = d->backend
-                       ? d->backend->open(d, options)
-                       : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use --device cpu", options->name);
+    vt_status st = d->backend ? d->backend->open(d, options)
+                              : vt_fail(VT_INVALID, "--device %s: this build has no such backend; use --device cpu",
+                                        options->name);
     if (st) {
         vt_free(d);
         return st;

@@ -165,7 +165,8 @@ static void *address(const vt_exec *e, const vt_tensor *t)
     case VT_INPUT:
         if (!e->slots) return (void *)e->host[t->id]; /* inputs are only read */
         return (char *)e->slots + (size_t)e->slot * e->slot_bytes + e->place[t->id];
-    case VT_STORED: return (char *)t->store->data + (size_t)t->store->entries[t->entry].offset * vt_dtype_bytes(t->dtype);
+    case VT_STORED:
+        return (char *)t->store->data + (size_t)t->store->entries[t->entry].offset * vt_dtype_bytes(t->dtype);
     default: return (char *)e->workspace->data + t->offset;
     }
 }

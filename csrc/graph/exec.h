@@ -19,8 +19,8 @@ void vt_store_unbind(vt_store *store, vt_device *device);
 /* Both bound, with the same entries: an EMA begins as a copy of the parameters. */
 void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device);
 
-/* Plans nothing: the graph is planned, its stores are bound. The workspace grows to what the graph needs; what was in it
- * is lost. */
+/* Plans nothing: the graph is planned, its stores are bound. The workspace grows to what the graph needs; what was in
+ * it is lost. */
 vt_status vt_exec_create(vt_exec **exec, vt_graph *graph, vt_workspace *workspace);
 void vt_exec_destroy(vt_exec *exec);
 void vt_workspace_free(vt_workspace *workspace);
@@ -29,7 +29,8 @@ void vt_workspace_free(vt_workspace *workspace);
 size_t vt_exec_workspace_bytes(const vt_graph *graph, const vt_device *device);
 size_t vt_exec_scratch_bytes(const vt_graph *graph, const vt_device *device);
 size_t vt_exec_slot_bytes(const vt_graph *graph);
-size_t vt_exec_ring_bytes(const vt_device *device, size_t slot_bytes); /* of all slots; 0: inputs are read where they are bound */
+/* Of all slots; 0: inputs are read where they are bound. */
+size_t vt_exec_ring_bytes(const vt_device *device, size_t slot_bytes);
 
 /* The host memory that an input is read from at each run. An unknown name is ignored: a graph without labels takes
  * none. */
@@ -38,8 +39,8 @@ void vt_exec_bind_tensor(vt_exec *exec, const vt_tensor *input, const void *host
 /* May return before the device is done; whatever reads a tensor or a store waits. */
 vt_status vt_exec_run(vt_exec *exec);
 
-/* From now on each run adds the seconds of node i to seconds[i] [n_nodes]: by the device's clock, where bodies run at once
- * by `clock`; NULL: no more. */
+/* From now on each run adds the seconds of node i to seconds[i] [n_nodes]: by the device's clock, where bodies run at
+ * once by `clock`; NULL: no more. */
 void vt_exec_time(vt_exec *exec, double (*clock)(void), double *seconds);
 
 /* Numbers [1] that each run leaves for the host, which need not wait for later runs to read them. */
@@ -48,8 +49,8 @@ vt_status vt_exec_watch(vt_exec *exec, const vt_tensor *const *numbers, int n);
 /* Those of the last run (back 0) or, where the device has a ring, of one before; waits for that run alone. */
 vt_status vt_exec_watched(vt_exec *exec, int back, float values[VT_WATCHED]);
 
-/* Runs n times and once more with the inputs that the last run had; seconds [n] of each: by the device's clock, copies of
- * inputs not among them, and, where bodies run at once, by `clock`. What runs change in stores, these do too. */
+/* Runs n times and once more with the inputs that the last run had; seconds [n] of each: by the device's clock, copies
+ * of inputs not among them, and, where bodies run at once, by `clock`. What runs change in stores, these do too. */
 vt_status vt_exec_replay(vt_exec *exec, int n, double (*clock)(void), double *seconds);
 
 /* As vt_exec_run with the inputs that a run had, counted as above, looking at each output: stops at the first that is

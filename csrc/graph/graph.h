@@ -133,9 +133,9 @@ const char *vt_shape_text(const vt_tensor *t, char *text, size_t bytes); /* "[8,
 bool vt_same_shape(const vt_tensor *a, const vt_tensor *b);
 void vt_node_cost(const vt_node *n, vt_cost *cost);
 
-/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i
- * or of what stands in for it, NULL where the loss does not depend on it. `recompute`: activations inside a segment are computed again, not kept.
- * The two ops it needs of its own come from csrc/ops, which graph does not see. */
+/* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i or
+ * of what stands in for it, NULL where the loss does not depend on it. `recompute`: activations inside a segment are
+ * computed again, not kept. The two ops it needs of its own come from csrc/ops, which graph does not see. */
 typedef struct vt_autodiff {
     vt_tensor *(*fill)(vt_graph *g, const char *name, double value);                 /* [1] */
     vt_tensor *(*add)(vt_graph *g, const char *name, vt_tensor *a, vt_tensor *b);

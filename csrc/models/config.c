@@ -95,8 +95,8 @@ static void infer_grid(vt_model_config *c, int64_t positions)
     c->img_height = c->img_width = (int)grid * c->patch_size;
 }
 
-/* A known model of these dimensions: the one that the file names, else a deit_ (vit_ and deit_ share theirs and differ in
- * normalisation alone; --model says which). */
+/* A known model of these dimensions: the one that the file names, else a deit_ (vit_ and deit_ share theirs and differ
+ * in normalisation alone; --model says which). */
 static void name_it(vt_model_config *c, const char *named)
 {
     for (int i = 0; i < vt_model_count(); i++) {

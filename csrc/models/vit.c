@@ -1,4 +1,5 @@
-/* vit: ViT, DeiT and DeiT III (pre-norm), with the parameter names of timm's VisionTransformer and VisionTransformerDistilled. */
+/* vit: ViT, DeiT and DeiT III (pre-norm), with the parameter names of timm's VisionTransformer and
+ * VisionTransformerDistilled. */
 #include "models/models.h"
 
 #include <math.h>
@@ -35,7 +36,8 @@ static vt_status vit_check(const vt_model_config *c)
         return vt_fail(VT_INVALID, "--mlp-ratio %g leaves no width", c->mlp_ratio);
     if (c->patch_stride < 0) return vt_fail(VT_INVALID, "--patch-stride %d: must not be negative", c->patch_stride);
     if (!(c->init_values >= 0 && c->init_values <= 1e3f))
-        return vt_fail(VT_INVALID, "--init-values %g: must be in [0, 1000]; 0 for no LayerScale", (double)c->init_values);
+        return vt_fail(VT_INVALID, "--init-values %g: must be in [0, 1000]; 0 for no LayerScale",
+                       (double)c->init_values);
     if (c->distilled && c->representation_size)
         return vt_fail(VT_INVALID, "--representation-size: a distilled model has none (as in timm)");
     if (c->distilled && c->global_pool != VT_POOL_TOKEN)
@@ -81,7 +83,8 @@ static vt_tensor *embed(vt_builder *b, const vt_model_config *c, vt_tensor *imag
     vt_tensor *x = patch_embed(b, c, images);
     if (!x) return NULL;
     vt_tensor *cls = token_param(b, "cls_token", 1, c->embed_dim, false);
-    vt_tensor *dist = c->distilled ? token_param(b, "dist_token", 1, c->embed_dim, true) : NULL; /* decayed, as in DeiT */
+    vt_tensor *dist = NULL;
+    if (c->distilled) dist = token_param(b, "dist_token", 1, c->embed_dim, true); /* decayed, as in DeiT */
     int64_t placed = x->shape[1] + (c->no_embed_class ? 0 : 1 + c->distilled);
     vt_tensor *pos = token_param(b, "pos_embed", placed, c->embed_dim, false);
     return vt_nn_dropout(b, "pos_drop", vt_tokens(b->g, "tokens", x, cls, dist, pos), c->drop);
@@ -97,9 +100,10 @@ static vt_tensor *norm(vt_builder *b, const vt_model_config *c, const char *name
     return n.y;
 }
 
-/* The last linear layer of a branch. With LayerScale the scaled branch is all that is ever made: timm's name for that is
- * marked, in place of the branch's. */
-static vt_tensor *branch_linear(vt_builder *b, const vt_model_config *c, const char *name, const char *scale, vt_tensor *x)
+/* The last linear layer of a branch. With LayerScale the scaled branch is all that is ever made: timm's name for that
+ * is marked, in place of the branch's. */
+static vt_tensor *branch_linear(vt_builder *b, const vt_model_config *c, const char *name, const char *scale,
+                                vt_tensor *x)
 {
     if (c->init_values <= 0) return vt_nn_linear(b, name, x, c->embed_dim, true);
     return vt_nn_linear_scaled(b, name, x, c->embed_dim, vt_graph_name(b->g, "%s.gamma", scale), c->init_values);
@@ -133,7 +137,8 @@ static vt_tensor *mlp(vt_builder *b, const vt_model_config *c, const char *name,
 static void block(vt_builder *b, const vt_model_config *c, int i, stream *s)
 {
 #define NAME(part) vt_graph_name(b->g, "blocks.%d" part, i)
-    float rate = c->drop_path_uniform ? c->drop_path : c->depth > 1 ? c->drop_path * (float)i / (float)(c->depth - 1) : 0;
+    float rate = c->drop_path;
+    if (!c->drop_path_uniform) rate = c->depth > 1 ? rate * (float)i / (float)(c->depth - 1) : 0;
     vt_tensor *x = norm(b, c, NAME(".norm1"), s, i ? vt_graph_name(b->g, "blocks.%d", i - 1) : NULL);
     s->branch = attention(b, c, NAME(".attn"), NAME(".ls1"), x);
     s->scale = vt_nn_drop_path(b, NAME(".drop_path1"), rate);

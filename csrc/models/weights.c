@@ -71,14 +71,15 @@ static const vt_safetensor *find(const vt_safetensors *f, const char *prefix, co
     return vt_safetensors_find(f, full);
 }
 
-vt_status vt_weights_mismatch(const vt_safetensors *f, const vt_entry *e, const vt_safetensor *t, const char *what_to_do)
+vt_status vt_weights_mismatch(const vt_safetensors *f, const vt_entry *e, const vt_safetensor *t,
+                              const char *what_to_do)
 {
     int64_t shape[VT_MAX_DIMS];
     char has[96], wants[96];
     vt_entry_file_shape(e, shape);
     return vt_fail(VT_INVALID, "%s: tensor %s is %s, the model wants %s: %s", f->path, t->name,
-                   vt_weights_shape(t->shape, t->ndim, has, sizeof has), vt_weights_shape(shape, e->ndim, wants, sizeof wants),
-                   what_to_do);
+                   vt_weights_shape(t->shape, t->ndim, has, sizeof has),
+                   vt_weights_shape(shape, e->ndim, wants, sizeof wants), what_to_do);
 }
 
 static vt_status check_extra(const vt_store *s, const vt_safetensors *f, const char *const *allowed)
@@ -97,7 +98,8 @@ vt_status vt_weights_load(const vt_store *s, vt_device *d, const vt_safetensors 
                           const char *const *extra_prefixes)
 {
     vt_status st = VT_OK;
-    float *values = vt_alloc_raw(2 * (size_t)vt_weights_largest(s) * sizeof *values), *scratch = values + vt_weights_largest(s);
+    float *values = vt_alloc_raw(2 * (size_t)vt_weights_largest(s) * sizeof *values);
+    float *scratch = values + vt_weights_largest(s);
     if (!values) return vt_fail_memory("weights");
     for (int i = 0; i < s->count; i++) { /* all is looked at before anything is changed */
         const vt_entry *e = &s->entries[i];

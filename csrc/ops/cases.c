@@ -197,7 +197,8 @@ static void build_layernorm(vt_case_graph *c, const vt_case *s)
 /* dim: elements, kind; value: spread */
 static void build_activation(vt_case_graph *c, const vt_case *s)
 {
-    output(c, vt_activation(c->g, "act", act(c, param(c, "x", s->value, DIMS(3, s->dim[0]))), (vt_activation_kind)s->dim[1]));
+    vt_tensor *x = act(c, param(c, "x", s->value, DIMS(3, s->dim[0])));
+    output(c, vt_activation(c->g, "act", x, (vt_activation_kind)s->dim[1]));
 }
 
 /* dim: B, elements; value: rate */
@@ -345,7 +346,8 @@ static vt_tensor *numbered(vt_case_graph *c, const char *name, int i, float cent
 }
 
 /* Of the optimizer named like the case's op. dim: elements of the first parameter and of the others, the flag, step,
- * how many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, the third is 0. */
+ * how many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, the third
+ * is 0. */
 static void build_optimizer(vt_case_graph *c, const vt_case *s)
 {
     const vt_optimizer *kind;

@@ -37,8 +37,8 @@ static inline vt_status vt_expect_draws(vt_graph *g, const vt_node *n, float rat
 }
 
 /* For `infer`: of a batch's vt_effects, `where` and `weights`, or neither. */
-static inline vt_status vt_expect_mixing(vt_graph *g, const vt_node *n, const vt_tensor *where, const vt_tensor *weights,
-                                         int64_t batch)
+static inline vt_status vt_expect_mixing(vt_graph *g, const vt_node *n, const vt_tensor *where,
+                                         const vt_tensor *weights, int64_t batch)
 {
     if (!where && !weights) return VT_OK;
     VT_EXPECT(where && where->dtype == VT_I32 && where->ndim == 2 && where->shape[0] == batch && where->shape[1] == 5,

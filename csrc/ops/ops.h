@@ -124,7 +124,8 @@ void vt_cast_all(vt_graph *g, const char *name, vt_tensor *const *x, int n, vt_d
 /* One; x itself where it has that dtype. */
 vt_tensor *vt_cast(vt_graph *g, const char *name, vt_tensor *x, vt_dtype dtype);
 
-/* Of a's dtype, or b's where there is no a.  alpha * a + beta * scale[sample] * b.  a, b [B, ...] of one shape, either may be NULL; scale [B] or NULL for 1. */
+/* Of a's dtype, or b's where there is no a.  alpha * a + beta * scale[sample] * b.  a, b [B, ...] of one shape, either
+ * may be NULL; scale [B] or NULL for 1. */
 typedef struct vt_add_attrs {
     double alpha, beta;
 } vt_add_attrs;

@@ -64,8 +64,8 @@ static vt_status tokens_infer(vt_graph *g, vt_node *n)
     int64_t shape[] = {x->shape[0], tokens, d};
     VT_EXPECT(vt_is_real(g, pos) && pos->ndim == 3 && pos->shape[0] == 1 && pos->shape[2] == d &&
                   (pos->shape[1] == tokens || pos->shape[1] == x->shape[1]),
-              "the position embedding is not [1, %lld, %lld], nor [1, %lld, %lld] of the patches alone", (long long)tokens,
-              (long long)d, (long long)x->shape[1], (long long)d);
+              "the position embedding is not [1, %lld, %lld], nor [1, %lld, %lld] of the patches alone",
+              (long long)tokens, (long long)d, (long long)x->shape[1], (long long)d);
     return vt_node_output(g, n, 0, g->precision.stream, 3, shape);
 }
 

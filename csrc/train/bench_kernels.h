@@ -1,5 +1,5 @@
-/* train/bench_kernels.h - each op and shape of a model's step on the device: on the CPU beside its reference body, elsewhere
- * beside the roofline. */
+/* train/bench_kernels.h - each op and shape of a model's step on the device: on the CPU beside its reference body,
+ * elsewhere beside the roofline. */
 #ifndef VT_TRAIN_BENCH_KERNELS_H
 #define VT_TRAIN_BENCH_KERNELS_H
 

@@ -96,8 +96,9 @@ void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
         width = length > width ? length : width;
         reference |= ops->rows[i].reference > 0;
     }
+    const char *beside = reference ? "  reference ms   faster" : ops->floor > 0 ? "  of copy   floor ms  of floor" : "";
     vt_text_printf(t, "%-18s %-*s %6s %10s %7s %10s %8s%s\n", "op", width, width ? "shape" : "", "calls", "ms", "share",
-                   "GFLOP/s", "GB/s", reference ? "  reference ms   faster" : ops->floor > 0 ? "  of copy   floor ms  of floor" : "");
+                   "GFLOP/s", "GB/s", beside);
     for (int i = 0; i < ops->count; i++) {
         const vt_bench_op *r = &ops->rows[i];
         vt_text_printf(t, "%-18s %-*s %6d %10.3f %6.1f%% %10.1f %8.1f", r->op, width, r->shape, r->calls,
@@ -106,13 +107,13 @@ void vt_bench_ops_table(vt_text *t, const vt_bench_ops *ops)
         if (r->reference > 0 && r->seconds > 0)
             vt_text_printf(t, "  %12.3f %7.1fx", 1e3 * r->reference, r->reference / r->seconds);
         if (ops->floor > 0)
-            vt_text_printf(t, " %7.1f%% %10.3f %8.1f%%", 100 * ratio(r->bytes, r->seconds * ops->bandwidth), 1e3 * r->floor,
-                           100 * ratio(r->floor, r->seconds));
+            vt_text_printf(t, " %7.1f%% %10.3f %8.1f%%", 100 * ratio(r->bytes, r->seconds * ops->bandwidth),
+                           1e3 * r->floor, 100 * ratio(r->floor, r->seconds));
         vt_text_add(t, "\n");
     }
     if (ops->floor > 0)
-        vt_text_printf(t, "%-18s %-*s %6s %10.3f %7s %10s %8s %8s %10.3f %8.1f%%\n", "all", width, "", "", 1e3 * ops->seconds,
-                       "", "", "", "", 1e3 * ops->floor, 100 * ratio(ops->floor, ops->seconds));
+        vt_text_printf(t, "%-18s %-*s %6s %10.3f %7s %10s %8s %8s %10.3f %8.1f%%\n", "all", width, "", "",
+                       1e3 * ops->seconds, "", "", "", "", 1e3 * ops->floor, 100 * ratio(ops->floor, ops->seconds));
 }
 
 void vt_bench_ops_json(vt_text *t, const vt_bench_ops *ops)

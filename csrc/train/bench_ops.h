@@ -13,7 +13,7 @@ typedef struct vt_bench_op {
     int calls;              /* of a run */
     double seconds, flops, bytes;
     double reference;       /* seconds of the reference body; 0: not measured */
-    double floor;           /* seconds that the roofline leaves it: of each call the larger of bytes and FLOPs; 0: not known */
+    double floor;           /* seconds by the roofline: of each call the larger of bytes and FLOPs; 0: not known */
 } vt_bench_op;
 
 typedef struct vt_bench_ops {
@@ -23,8 +23,8 @@ typedef struct vt_bench_ops {
     double bandwidth;       /* bytes a second that a copy reaches; 0: not measured */
 } vt_bench_ops;
 
-/* Adds up `seconds` [n_nodes] of `runs` runs by op, or by op and shape. `reference` [n_nodes], of one run, and the roofline
- * may be NULL. */
+/* Adds up `seconds` [n_nodes] of `runs` runs by op, or by op and shape. `reference` [n_nodes], of one run, and the
+ * roofline may be NULL. */
 vt_status vt_bench_ops_sum(vt_bench_ops *ops, const vt_graph *graph, const double *seconds, int runs,
                            const double *reference, const vt_roofline *roof, bool by_shape);
 /* Seconds that a roofline leaves a graph, kernel by kernel. */

@@ -119,7 +119,8 @@ static vt_status time_replays(vt_bench_subject *s, double *times, int most, doub
 static vt_status time_steps(vt_bench_step *r, vt_bench_subject *s, const vt_bench_options *o)
 {
     int most = o->steps ? o->steps : MOST_STEPS, n = 0;
-    double *times = vt_alloc((size_t)most * sizeof *times), seconds = o->steps ? HUGE_VAL : o->seconds, wall[LEAST_STEPS];
+    double *times = vt_alloc((size_t)most * sizeof *times), wall[LEAST_STEPS];
+    double seconds = o->steps ? HUGE_VAL : o->seconds;
     vt_status st = VT_OK;
     if (!times) return vt_fail_memory("times");
     for (int i = 0; i < WARM_UP; i++) VT_TRY(vt_bench_take_step(s));
@@ -223,11 +224,11 @@ static void print_cpu(vt_text *t, const vt_bench_step *r)
 
 static void print_roofline(vt_text *t, const vt_bench_step *r)
 {
-    vt_text_printf(t, "  %.4g FLOPs an image, %.1f TFLOP/s; %.2f ms with uploads, one step at a time\n", r->flops_per_image,
-                   1e-3 * r->gflops, r->wall_ms);
-    vt_text_printf(t, "  roofline, kernel by kernel: %.2f ms, the step reaches %.1f %% of it; a copy %.4g GB/s, a product of "
-                   "%d^3 %.4g TFLOP/s\n", r->floor_ms, 100 * r->floor_ms / r->step_ms, 1e-9 * r->roof.bytes_per_second,
-                   r->roof.side, 1e-12 * r->roof.flops_per_second);
+    vt_text_printf(t, "  %.4g FLOPs an image, %.1f TFLOP/s; %.2f ms with uploads, one step at a time\n",
+                   r->flops_per_image, 1e-3 * r->gflops, r->wall_ms);
+    vt_text_printf(t, "  roofline, kernel by kernel: %.2f ms, the step reaches %.1f %% of it; a copy %.4g GB/s, "
+                   "a product of %d^3 %.4g TFLOP/s\n", r->floor_ms, 100 * r->floor_ms / r->step_ms,
+                   1e-9 * r->roof.bytes_per_second, r->roof.side, 1e-12 * r->roof.flops_per_second);
     vt_text_printf(t, "  device memory as planned %.1f MiB\n", (double)r->peak_bytes / 1048576);
 }
 

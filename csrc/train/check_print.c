@@ -177,8 +177,8 @@ static void text_average(const vt_check *c, vt_text *t)
         return;
     }
     vt_text_printf(t,
-                   "\naverage of the weights: decay %g%s, half-life %.4g steps, %.3g of an epoch; at the end %.2g %% of it "
-                   "are the initial weights\n",
+                   "\naverage of the weights: decay %g%s, half-life %.4g steps, %.3g of an epoch; at the end %.2g %% "
+                   "of it are the initial weights\n",
                    r->model_ema_decay, r->optimizer.ema_warmup ? ", grown to" : "", half,
                    half / (double)c->run->steps_per_epoch, 100 * share_of(c));
 }

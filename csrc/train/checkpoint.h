@@ -29,7 +29,8 @@ typedef struct vt_preprocessing {
 typedef struct vt_progress {
     int64_t step;              /* optimizer steps taken */
     int64_t epoch, epoch_step; /* the next step to take */
-    double epoch_loss, epoch_seconds, epoch_waited; /* sums over the steps of this epoch so far; seconds of training, of waiting */
+    /* Sums over the steps of this epoch so far; seconds of training, of waiting. */
+    double epoch_loss, epoch_seconds, epoch_waited;
     double best_acc1;          /* of best.safetensors, -1: none yet */
 } vt_progress;
 
@@ -41,7 +42,7 @@ typedef struct vt_checkpoint {
     const char *recipe;              /* JSON; "" in a bare file */
     const char *const *classes;      /* [class_count]; NULL where unknown */
     int class_count;
-    const char *const *held_out;     /* [held_out_count] names of the validation images; NULL: the data brings its own */
+    const char *const *held_out;     /* [held_out_count] names of the validation images; NULL: the data has its own */
     size_t held_out_count;
     vt_preprocessing preprocessing;
     const char *weights;             /* "train", "raw" or "ema" */

@@ -293,7 +293,8 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
     }
     return vt_fail(VT_FAILED,
                    "nothing fits: a step takes at least %.1f MiB of %.1f MiB allowed; take a smaller model, "
-                   "image or --batch-size, fewer --lanes, or --no-model-ema", (double)least / 1048576, (double)bytes / 1048576);
+                   "image or --batch-size, fewer --lanes, or --no-model-ema", (double)least / 1048576,
+                   (double)bytes / 1048576);
 }
 
 /* --- telling --- */
@@ -323,8 +324,9 @@ void vt_ledger_table(vt_text *t, const vt_ledger *l)
     vt_text_printf(t, "%-12s %16zu bytes %10.1f MiB  fullest at %s\n", "peak", l->peak, (double)l->peak / 1048576,
                    l->fullest);
     if (l->memory)
-        vt_text_printf(t, "\nbeside it, %.1f MiB of %.1f MiB are taken: driver, context, libraries (kernels that are loaded "
-                       "later add to it), other processes\n", (double)l->taken / 1048576, (double)l->memory / 1048576);
+        vt_text_printf(t, "\nbeside it, %.1f MiB of %.1f MiB are taken: driver, context, libraries (kernels that are "
+                       "loaded later add to it), other processes\n", (double)l->taken / 1048576,
+                       (double)l->memory / 1048576);
     if (l->host) vt_text_printf(t, "on the host, %.1f MiB of micro-batches made ahead\n", (double)l->host / 1048576);
 }
 

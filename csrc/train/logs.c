@@ -64,8 +64,8 @@ vt_status vt_logs_prepare(const char *dir, bool resume, bool overwrite)
     for (struct dirent *e; st == VT_OK && (e = readdir(d));) {
         if (!is_ours(e->d_name)) continue;
         if (!overwrite)
-            st = vt_fail(VT_INVALID, "--output-dir %s holds a run already (%s): --resume auto goes on with it, --overwrite "
-                         "begins afresh", dir, e->d_name);
+            st = vt_fail(VT_INVALID, "--output-dir %s holds a run already (%s): --resume auto goes on with it, "
+                         "--overwrite begins afresh", dir, e->d_name);
         else if ((st = vt_logs_path(path, dir, e->d_name)) == VT_OK && unlink(path))
             st = vt_fail(VT_INVALID, "%s: cannot be removed: %s", path, strerror(errno));
     }

@@ -9,7 +9,8 @@
 
 typedef struct vt_epoch_log {
     int64_t epoch, n_parameters;
-    double lr, train_loss, train_seconds, data_wait; /* data_wait: share of the time that the trainer waited for images */
+    double lr, train_loss, train_seconds;
+    double data_wait; /* share of the time that the trainer waited for images */
     vt_score raw, ema;
     bool has_ema;
 } vt_epoch_log;

@@ -264,7 +264,8 @@ static vt_status open_loop(loop *l)
     vt_model_options device;
     size_t micros;
     vt_status st;
-    VT_TRY(vt_device_flags_open(&r->settings->device, "bf16", &device)); /* what is wrong with the flags is said first */
+    /* What is wrong with the flags is said first. */
+    VT_TRY(vt_device_flags_open(&r->settings->device, "bf16", &device));
     if (!run->output_dir) return vt_fail(VT_INVALID, "--output_dir is missing: the folder for logs and checkpoints");
     VT_TRY(vt_run_resume(r));
     VT_TRY(vt_run_open_data(r));

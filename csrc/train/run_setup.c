@@ -13,8 +13,8 @@
 #include "train/logs.h"
 
 /* These may differ from the recorded ones on resume: they do not change results, or are meant to be changed. */
-static const char free_on_resume[] = "epochs,max-steps,device,cpu,threads,num-workers,data-path,output-dir,resume,overwrite,"
-                                     "save-steps,checkpoint-hist,config,finetune,teacher-path";
+static const char free_on_resume[] = "epochs,max-steps,device,cpu,threads,num-workers,data-path,output-dir,resume,"
+                                     "overwrite,save-steps,checkpoint-hist,config,finetune,teacher-path";
 
 static void say(const vt_run_parts *r, const char *text)
 {
@@ -75,7 +75,8 @@ static void say_data(const vt_run_parts *r)
             vt_dataset_kind_name(r->train), vt_dataset_count(r->train), vt_dataset_count(r->val),
             vt_dataset_classes(r->train));
     long ignored = vt_dataset_ignored(r->train, &first);
-    if (ignored) fprintf(r->console.out, "data: %ld files are neither PNG nor JPEG by name, such as %s\n", ignored, first);
+    if (ignored)
+        fprintf(r->console.out, "data: %ld files are neither PNG nor JPEG by name, such as %s\n", ignored, first);
 }
 
 /* Micro-batches of a step over all processes, and the sampler that deals them. */
@@ -216,7 +217,8 @@ static vt_status open_finetune(const vt_run_parts *r, vt_safetensors *f, vt_fine
     int stride = c->patch_stride ? c->patch_stride : c->patch_size;
     *how = (vt_finetune){.extra_tokens = c->no_embed_class ? 0 : 1 + c->distilled,
                          .grid_h = (c->img_height - c->patch_size) / stride + 1,
-                         .grid_w = (c->img_width - c->patch_size) / stride + 1, .antialias = r->settings->run.antialias};
+                         .grid_w = (c->img_width - c->patch_size) / stride + 1,
+                         .antialias = r->settings->run.antialias};
     return vt_safetensors_open(f, r->settings->run.finetune);
 }
 

@@ -1,5 +1,5 @@
-/* train/save_images.h - images as a model sees them: normalised, and where a step did so erased and mixed, by the graph's
- * own op. */
+/* train/save_images.h - images as a model sees them: normalised, and where a step did so erased and mixed, by the
+ * graph's own op. */
 #ifndef VT_TRAIN_SAVE_IMAGES_H
 #define VT_TRAIN_SAVE_IMAGES_H
 

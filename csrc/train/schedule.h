@@ -31,8 +31,8 @@ typedef struct vt_schedule {
  *   step      lr decay_rate^floor(s / decay_every)               (timm's StepLRScheduler: min_lr does not bound it)
  *   constant  lr
  * None is shifted by the warm-up: where it ends the rate steps from lr to the schedule's value at W, as in timm. With
- * per-epoch updates s is the start of the epoch, or of that `lag` before: with DeiT's 1 epochs 0 and 1 share the warm-up
- * rate. */
+ * per-epoch updates s is the start of the epoch, or of that `lag` before: with DeiT's 1 epochs 0 and 1 share the
+ * warm-up rate. */
 double vt_schedule_lr(const vt_schedule *schedule, int64_t step);
 
 /* d of ema = d ema + (1 - d) p in step s = 0, 1, ...: decay, or with a warm-up min(decay, 1 - (s + 1)^(-2/3)): the

@@ -122,7 +122,7 @@ fail:
     return st;
 }
 
-/* ---- gradients against finite differences: on the CPU, whose memory is the host's ---------------------------------------------------------------------- */
+/* ---- gradients against finite differences: on the CPU, whose memory is the host's -------------------------------- */
 
 /* The sum of the seeded outputs' elements times the seeds; *size, where wanted: of their absolute values. */
 static double scalar(side *s, double *size)
@@ -195,9 +195,9 @@ static vt_status check_gradient(check *c, int entry)
 /* Relative L2 error of a whole tensor. fp32: a sum of K products in random order errs by about sqrt(K) * 6e-8 of its
  * terms, in plain order by up to twice that; K is at most 3072: 4e-6, and cancellation within softmax and LayerNorm
  * costs a digit at most on these cases. bf16: inputs are bf16 numbers, so what errs is the rounding of intermediate
- * tensors and of the output, at most 2^-9 = 2e-3 each; three of them in a row are within 6e-3. tf32: a product's operands
- * lose all but 11 bits, 2^-11 = 5e-4 at most where rounded, twice that where cut: 1e-3 each, two products in a row. Where
- * the truth is near zero the terms' size, not theirs, sets the scale: hence the floor. */
+ * tensors and of the output, at most 2^-9 = 2e-3 each; three of them in a row are within 6e-3. tf32: a product's
+ * operands lose all but 11 bits, 2^-11 = 5e-4 at most where rounded, twice that where cut: 1e-3 each, two products in a
+ * row. Where the truth is near zero the terms' size, not theirs, sets the scale: hence the floor. */
 static double tolerance(const vt_device_options *o)
 {
     const char *precision = o->precision ? o->precision : "fp32";

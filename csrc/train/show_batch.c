@@ -97,7 +97,8 @@ static vt_status reserve(show *s)
 static void take_sample(show *s, const vt_batch *b, int i, int to, int first, int stride)
 {
     const vt_transform *t = &s->parts.loading.transform;
-    size_t bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels, boxes = 4 * (size_t)s->effects.erase_boxes;
+    size_t bytes = (size_t)t->height * (size_t)t->width * (size_t)t->channels;
+    size_t boxes = 4 * (size_t)s->effects.erase_boxes;
     memcpy(s->images + (size_t)to * bytes, b->images + (size_t)i * bytes, bytes);
     s->labels[to] = b->labels[i];
     s->slots[to] = b->slots[i];

@@ -14,10 +14,11 @@ typedef struct vt_drawn_sample {
     int at;
 } vt_drawn_sample;
 
-/* Adds a line, one JSON object: "at", "file", "class", "repeat"; "crop" [x, y, width, height] of the image, "hflip", "vflip",
- * "interpolation"; "ops" [{"op" by timm's name, "argument"}] in order, or, of AugMix, "share", "blended" and
+/* Adds a line, one JSON object: "at", "file", "class", "repeat"; "crop" [x, y, width, height] of the image, "hflip",
+ * "vflip", "interpolation"; "ops" [{"op" by timm's name, "argument"}] in order, or, of AugMix, "share", "blended" and
  * "chains" [{"weight", "ops"}], as data/augment_policy.h mixes them; "erase" [[top, left, height, width]]; and where
- * the step mixes "partner" (a place), "box", and "weights" of own pixels inside and outside it, and of the own target. */
+ * the step mixes "partner" (a place), "box", and "weights" of own pixels inside and outside it, and of the own
+ * target. */
 vt_status vt_show_draws(vt_text *text, const vt_drawn_sample *drawn);
 
 #endif

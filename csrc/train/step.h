@@ -67,16 +67,18 @@ typedef struct vt_step {
 vt_status vt_stores_create(vt_stores *stores, vt_store *params, const vt_step_config *config);
 /* Puts the weights into the bound state; NULL: there are none. */
 void vt_stores_weigh(const vt_stores *stores, vt_device *device, const float *class_weights);
-void vt_stores_free(vt_stores *stores, vt_device *device); /* device: where they are bound, or NULL; not the parameters */
+/* Not the parameters. `device`: where they are bound, or NULL. */
+void vt_stores_free(vt_stores *stores, vt_device *device);
 vt_status vt_stores_bind(vt_stores *stores, vt_device *device, bool ema); /* not the parameters */
 
 enum { VT_MOST_MICRO_BATCHES = 1 << 16 }; /* each is a copy of the model's nodes, in host memory */
 
-enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 }; /* what can be read after the run, beside the loss */
+/* What can be read after the run, beside the loss. */
+enum vt_keep { VT_KEEP_LOGITS = 1, VT_KEEP_GRADS = 2, VT_KEEP_MARKS = 4 };
 
 /* Builds, folds and plans; `keep`: a sum of vt_keep's. Inputs, with suffix ".k" for micro-batch k where micro_count >
- * 1: images u8 or f32 [B, H, W, C], labels or targets, slots i32 [B], boxes i32 [B, R, 4], where i32 [B, 5], weights f32
- * [B, 3]; and step i32 [1], control f32 [VT_CONTROL_COUNT]. */
+ * 1: images u8 or f32 [B, H, W, C], labels or targets, slots i32 [B], boxes i32 [B, R, 4], where i32 [B, 5], weights
+ * f32 [B, 3]; and step i32 [1], control f32 [VT_CONTROL_COUNT]. */
 vt_status vt_step_build(vt_step *step, const vt_step_config *config, vt_stores *stores, unsigned keep);
 void vt_step_free(vt_step *step);
 

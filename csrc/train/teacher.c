@@ -85,7 +85,8 @@ static vt_status check_names(const vt_checkpoint *c, const vt_dataset *data)
     for (int i = 0; i < c->class_count; i++)
         if (strcmp(c->classes[i], vt_dataset_class(data, i)) != 0)
             return vt_fail(VT_INVALID, "--teacher-path %s: class %d is \"%s\" to the teacher and \"%s\" in the data: "
-                           "take a teacher of the same classes", c->file.path, i, c->classes[i], vt_dataset_class(data, i));
+                           "take a teacher of the same classes", c->file.path, i, c->classes[i],
+                           vt_dataset_class(data, i));
     return VT_OK;
 }
 

@@ -73,7 +73,8 @@ static vt_status find_batch(trace *t)
     if (y->ndim < ndim || y->ndim > ndim + 1 || ys[0] != b->size ||
         (b->targets && (ys[1] != c->classes || y->dtype != VT_F32)))
         return bad_input(t, y->name, b->targets ? "wants f32 [B, classes]" : "wants i64 [B]");
-    if (leading(y, ndim) != 1 && leading(y, ndim) != b->count) return bad_input(t, y->name, "another number of batches than images");
+    if (leading(y, ndim) != 1 && leading(y, ndim) != b->count)
+        return bad_input(t, y->name, "another number of batches than images");
     return VT_OK;
 }
 

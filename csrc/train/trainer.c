@@ -18,9 +18,10 @@ vt_status vt_trainer_config(vt_step_config *c, const vt_model_config *model, con
     if (o->batch_size < 1 || o->micro_batches < 1)
         return vt_fail(VT_INVALID, "a step of %d micro-batches of %d samples: both must be at least 1",
                        o->micro_batches, o->batch_size);
-    if (o->erase_boxes < 0 || o->erase_boxes > VT_ERASE_MOST || o->erase_mode < VT_ERASE_CONST || o->erase_mode > VT_ERASE_PIXEL)
-        return vt_fail(VT_INVALID, "%d boxes to erase, mode %d: want 0 to %d, and 0, 1 or 2", o->erase_boxes, o->erase_mode,
-                       VT_ERASE_MOST);
+    if (o->erase_boxes < 0 || o->erase_boxes > VT_ERASE_MOST || o->erase_mode < VT_ERASE_CONST ||
+        o->erase_mode > VT_ERASE_PIXEL)
+        return vt_fail(VT_INVALID, "%d boxes to erase, mode %d: want 0 to %d, and 0, 1 or 2", o->erase_boxes,
+                       o->erase_mode, VT_ERASE_MOST);
     const vt_optimizer *kind;
     vt_status st = vt_optimizer_find(&kind, o->optimizer ? o->optimizer : "adamw");
     if (st) return st;

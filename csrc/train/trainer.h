@@ -29,16 +29,16 @@ vt_status vt_trainer_config(vt_step_config *config, const vt_model_config *model
 typedef struct vt_micro { /* what one micro-batch reads: images [B, H, W, C] u8, labels and slots [B] */
     const uint8_t *images;
     const int32_t *labels, *slots;
-    /* Where the trainer has room for them: boxes [B, erase_boxes, 4], where [B, 5], weights [B, 3], as vt_effects (ops/ops.h)
-     * and vt_mixed have them. NULL boxes: nothing is erased; NULL where: nothing is mixed. */
+    /* Where the trainer has room for them: boxes [B, erase_boxes, 4], where [B, 5], weights [B, 3], as vt_effects
+     * (ops/ops.h) and vt_mixed have them. NULL boxes: nothing is erased; NULL where: nothing is mixed. */
     const int32_t *boxes, *where;
     const float *weights;
 } vt_micro;
-/* Queues a step on micros [options.micro_batches], whose memory may be used again once the step is read; at most `depth`
- * steps may be queued and unread. */
+/* Queues a step on micros [options.micro_batches], whose memory may be used again once the step is read; at most
+ * `depth` steps may be queued and unread. */
 vt_status vt_trainer_queue(vt_trainer *trainer, const vt_micro *micros, float lr);
-/* The oldest unread step's, once it is done. norm: gradient norm before clipping. One that was not finite was not taken,
- * nor were those queued behind it; the failure says why. */
+/* The oldest unread step's, once it is done. norm: gradient norm before clipping. One that was not finite was not
+ * taken, nor were those queued behind it; the failure says why. */
 vt_status vt_trainer_read(vt_trainer *trainer, float *loss, float *norm);
 int vt_trainer_depth(const vt_trainer *trainer);
 

@@ -23,7 +23,8 @@ extern "C" {
 
 typedef enum vt_global_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_global_pool;
 
-/* ViT (Dosovitskiy et al., 2021), DeiT (Touvron et al., 2021) and DeiT III (Touvron et al., 2022). Every field may be changed after vt_model_find. */
+/* ViT (Dosovitskiy et al., 2021), DeiT (Touvron et al., 2021) and DeiT III (Touvron et al., 2022). Every field may be
+ * changed after vt_model_find. */
 typedef struct vt_model_config {
     char name[64];              /* timm's: "deit_tiny_patch16_224" */
     const char *family;         /* "vit" */

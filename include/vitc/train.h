@@ -44,7 +44,7 @@ typedef struct vt_train_options {
     double layer_decay;         /* in (0, 1]: a layer's rate is lr * layer_decay^(layers above it) */
     const char *freeze;         /* globs of parameters that are not trained, separated by commas; NULL: none */
     bool attn_only;             /* train attention, head and pos_embed alone, as DeiT's --attn-only */
-    const char *no_decay;       /* globs of parameters without weight decay, beside those that never have it; NULL: none */
+    const char *no_decay;       /* globs of parameters without weight decay, beside those that never have it; or NULL */
     float clip_grad;            /* largest gradient L2 norm; 0: off */
     float smoothing;            /* of the labels */
     vt_loss_options loss;

@@ -30,7 +30,8 @@ find_package(vitc REQUIRED)
 add_executable(example example.c)
 target_link_libraries(example PRIVATE vitc::vitc)
 END
-cmake -S package -B package/build -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_EXE_LINKER_FLAGS="${LINK_FLAGS:-}" > cmake.log 2>&1 &&
+cmake -S package -B package/build -DCMAKE_PREFIX_PATH="$work/prefix" \
+    -DCMAKE_EXE_LINKER_FLAGS="${LINK_FLAGS:-}" > cmake.log 2>&1 &&
     cmake --build package/build >> cmake.log 2>&1 || { cat cmake.log && exit 1; }
 package/build/example | grep "of 16 right"
 "$work/prefix/bin/vitc" models | grep -qx deit_micro

@@ -182,7 +182,8 @@ TEST(augmix_draws_chains)
         for (int k = 0; k < 4; k++)
             CHECK_MSG(fabs(weight[k] - 0.25) < 4.5 * sqrt(variance / SAMPLES), "weight %d: %g, seed %d", k,
                       weight[k], SEED);
-        CHECK_MSG(fabs(squares / variance - 1) < 4.5 * sqrt(3.0 / SAMPLES), "weights vary by %g, seed %d", squares, SEED);
+        CHECK_MSG(fabs(squares / variance - 1) < 4.5 * sqrt(3.0 / SAMPLES), "weights vary by %g, seed %d", squares,
+                  SEED);
         CHECK_MSG(fabs(share - 0.5) < 4.5 * sqrt(of_share / SAMPLES), "share %g, seed %d", share, SEED);
         CHECK_MSG(fabs(share2 / of_share - 1) < 4.5 / sqrt(SAMPLES), "share varies by %g, seed %d", share2, SEED);
         CHECK_MSG(fabs(product) < 4.5 * sqrt(variance * of_share / SAMPLES), "correlation %g, seed %d", product, SEED);

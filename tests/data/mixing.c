@@ -39,7 +39,8 @@ TEST(groups_and_partners)
         record pair = draw(&m, 0, 3, 1, batch);
         m.mode = VT_MIX_ELEM;
         record elem = draw(&m, 0, 3, 1, batch);
-        CHECK(same_draw(&r, 0, 0) && memcmp(r.weights, pair.weights, 12) == 0 && memcmp(r.weights, elem.weights, 12) == 0);
+        CHECK(same_draw(&r, 0, 0));
+        CHECK(memcmp(r.weights, pair.weights, 12) == 0 && memcmp(r.weights, elem.weights, 12) == 0);
         for (int i = 0; i < batch; i++) {
             CHECK_EQ(pair.where[5 * i], batch - 1 - i);
             CHECK_EQ(elem.where[5 * i], batch - 1 - i);

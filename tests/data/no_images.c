@@ -29,7 +29,8 @@ static vt_status first_batch(const fixture *f, int channels)
     vt_status st;
     VT_TRY(vt_dataset_open(&ds, f->dir, VT_SPLIT_TRAIN, &o));
     vt_loader_options loading = {.prefetch = 1, .epochs = 1, .micro_end = 1};
-    loading.sampler = (vt_sampler){.samples = vt_dataset_count(ds), .train = 1, .repeats = 1, .micro_batch = 2, .micros = 1};
+    loading.sampler = (vt_sampler){
+        .samples = vt_dataset_count(ds), .train = 1, .repeats = 1, .micro_batch = 2, .micros = 1};
     loading.transform = vt_transform_default(8, 8, channels, true);
     VT_TRY(vt_loader_create(&loader, ds, &loading));
     VT_TRY(vt_loader_next(loader, &batch));

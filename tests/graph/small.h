@@ -172,7 +172,8 @@ static void small_close(small *s)
 /* Runs over a poisoned workspace; sample k of the step has the same pixels, label and slot however it is batched. */
 static vt_status small_run(small *s, const small_options *o, bool checked)
 {
-    static const int32_t slots[SMALL_SAMPLES] = {0, 1, 2, 3, 4, 5, 6, 7}, labels[SMALL_SAMPLES] = {2, 0, 1, 1, 0, 2, 2, 1};
+    static const int32_t slots[SMALL_SAMPLES] = {0, 1, 2, 3, 4, 5, 6, 7};
+    static const int32_t labels[SMALL_SAMPLES] = {2, 0, 1, 1, 0, 2, 2, 1};
     static const int32_t step = 11;
     for (int i = 0; i < SMALL_SAMPLES * SMALL_PIXELS; i++) s->pixels[i] = (unsigned char)(i * 37 + i * i % 101);
     memset(s->workspace.data, 0xff, s->workspace.bytes);

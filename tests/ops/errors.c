@@ -41,8 +41,9 @@ TEST(effects)
     BAD_EFFECTS("I32 [2, 5]", .weights = input(g, SHAPE(2, 3)));
     BAD_EFFECTS("F32 [2, 3]", .where = whole(g, SHAPE(2, 5)));
     BAD_EFFECTS("F32 [2, 3]", .where = whole(g, SHAPE(2, 5)), .weights = input(g, SHAPE(2, 4)));
-    REFUSED("I32 [2, 5]", vt_smooth_with(g, "bad", whole(g, SHAPE(2)), 5, 0,
-                                         &(vt_effects){.where = whole(g, SHAPE(3, 5)), .weights = input(g, SHAPE(2, 3))}));
+    REFUSED("I32 [2, 5]",
+            vt_smooth_with(g, "bad", whole(g, SHAPE(2)), 5, 0,
+                           &(vt_effects){.where = whole(g, SHAPE(3, 5)), .weights = input(g, SHAPE(2, 3))}));
 }
 
 TEST(images_and_tokens)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Random erasing, mixup and cutmix of `vitc train`, as `vitc show-batch` shows them, against NumPy in fp64: the draws from
-their keys (csrc/base/philox.h, csrc/data/erase.h, csrc/data/mixing.h), the pixels and the targets made of them.
+"""Random erasing, mixup and cutmix of `vitc train`, as `vitc show-batch` shows them, against NumPy in fp64: the draws
+from their keys (csrc/base/philox.h, csrc/data/erase.h, csrc/data/mixing.h), the pixels and the targets made of them.
 
 A run without effects shows the plain images of a step; the same run with effects must then show what this file makes of
 those. usage: effects.py --vitc build/vitc [--device cpu|cuda]
@@ -171,15 +171,17 @@ def mixed(images, targets, draws):
 
 # --- the runs ---
 
-BASE = ["--model", "deit_micro", "--depth", "1", "--embed-dim", "16", "--num-heads", "1", "--patch-size", "4", "--img-size",
-        f"{HEIGHT}x{WIDTH}", "--in-chans", "3", "--epochs", "2", "--max-steps", "1", "--scale", "1", "1", "--ratio",
-        str(WIDTH / HEIGHT), str(WIDTH / HEIGHT), "--hflip", "0", "--aa", "none", "--color-jitter", "0", "--seed", str(SEED),
-        "--mean", *map(str, MEAN), "--std", *map(str, STD), "--aug-repeats", "1", "--smoothing", str(SMOOTHING)]
+BASE = ["--model", "deit_micro", "--depth", "1", "--embed-dim", "16", "--num-heads", "1", "--patch-size", "4",
+        "--img-size", f"{HEIGHT}x{WIDTH}", "--in-chans", "3", "--epochs", "2", "--max-steps", "1", "--scale", "1", "1",
+        "--ratio", str(WIDTH / HEIGHT), str(WIDTH / HEIGHT), "--hflip", "0", "--aa", "none", "--color-jitter", "0",
+        "--seed", str(SEED), "--mean", *map(str, MEAN), "--std", *map(str, STD), "--aug-repeats", "1",
+        "--smoothing", str(SMOOTHING)]
 OFF = {"reprob": 0, "mixup": 0, "cutmix": 0}
 # what differs from OFF, the batch size, the micro-batch size
 CASES = {
     "deit": ({"reprob": 0.6, "mixup": 0.8, "cutmix": 1.0}, 8, 2),
-    "batch, odd, erased by channel": ({"reprob": 1, "remode": "rand", "recount": 3, "mixup": 0.2, "cutmix": 0.7}, 10, 5),
+    "batch, odd, erased by channel": ({"reprob": 1, "remode": "rand", "recount": 3, "mixup": 0.2, "cutmix": 0.7},
+                                      10, 5),
     "pair": ({"reprob": 0.5, "recount": 2, "mixup": 1, "cutmix": 1, "mixup-mode": "pair"}, 12, 6),
     "elem, half of them": ({"mixup": 2, "cutmix": 0.5, "mixup-mode": "elem", "mixup-prob": 0.5,
                             "mixup-switch-prob": 0.7}, 14, 7),
@@ -201,14 +203,16 @@ def make_data(root):
                 def chunk(kind, data):
                     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
                 with open(f"{root}/{part}/class{c}/{i:02}.png", "wb") as f:
-                    f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)))
+                    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
+                    f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))
                     f.write(chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
                 images += [image] if part == "train" else []
     return np.stack(images)
 
 
 def run(*words):
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
     if done.returncode:
         raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(map(str, words))}")
 
@@ -237,8 +241,9 @@ def expect(flags, plain, samples, epoch, step, micros):
     targets = np.where(np.arange(CLASSES) == labels[:, None], 1 - SMOOTHING, 0) + SMOOTHING / CLASSES
     number = epoch * (EACH * CLASSES // len(images)) + step
     mode = flags.get("remode", "pixel")
-    images = np.stack([erased(x, erase_boxes(flags["reprob"], flags.get("recount", 1), epoch, samples[i]), mode, number, i)
-                       for i, x in enumerate(images)])
+    images = np.stack([
+        erased(x, erase_boxes(flags["reprob"], flags.get("recount", 1), epoch, samples[i]), mode, number, i)
+        for i, x in enumerate(images)])
     out, out_targets = images.copy(), targets.copy()
     off = flags.get("mixup-off-epoch", 0)
     for k in range(micros):

@@ -12,7 +12,8 @@ def near(name, ours, theirs):
     ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
     allowed = 4 * np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs)) + 1e-9
     off = abs(ours.mean() - theirs.mean())
-    print(f"timm: {name:28} {ours.mean():8.4f} and {theirs.mean():8.4f}  {'ok' if off <= allowed else 'FAILED'}", flush=True)
+    print(f"timm: {name:28} {ours.mean():8.4f} and {theirs.mean():8.4f}  {'ok' if off <= allowed else 'FAILED'}",
+          flush=True)
     return off <= allowed
 
 
@@ -80,7 +81,8 @@ def erasing_draws(effects, random_erasing, torch):
         eraser(torch.zeros(3, effects.HEIGHT, effects.WIDTH))
     random_erasing._get_pixels = kept
     ours = [[b[2:] for b in effects.erase_boxes(0.7, most, 0, i)] for i in range(DRAWS)]
-    for name, value in (("boxes", len), ("erased", lambda b: len(b) > 0), ("erased area", lambda b: sum(h * w for h, w in b)),
+    for name, value in (("boxes", len), ("erased", lambda b: len(b) > 0),
+                        ("erased area", lambda b: sum(h * w for h, w in b)),
                         ("box height", lambda b: sum(h for h, _ in b)), ("box width", lambda b: sum(w for _, w in b)),
                         ("area's spread", lambda b: sum(h * w for h, w in b) ** 2)):
         good &= near(name, [value(b) for b in ours], [value(b) for b in calls])

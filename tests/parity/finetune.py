@@ -42,9 +42,9 @@ def write_idx(folder):
 def train(vitc, root, name, model, grid, *more):
     """A run that changes nothing; its weights."""
     words = [vitc, "train", "--model", model, "--data-path", f"{root}/data", "--output_dir", f"{root}/{name}",
-             "--img-size", f"{grid[0] * PATCH}x{grid[1] * PATCH}", "--patch-size", PATCH, "--embed-dim", WIDTH, "--depth", 1,
-             "--num-heads", 1, "--batch-size", 2, "--epochs", 1, "--max-steps", 1, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0,
-             "--num-workers", 1, "--device", "cpu", "--overwrite", *more]
+             "--img-size", f"{grid[0] * PATCH}x{grid[1] * PATCH}", "--patch-size", PATCH, "--embed-dim", WIDTH,
+             "--depth", 1, "--num-heads", 1, "--batch-size", 2, "--epochs", 1, "--max-steps", 1, "--lr", 0,
+             "--warmup-lr", 0, "--min-lr", 0, "--num-workers", 1, "--device", "cpu", "--overwrite", *more]
     subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return tensors.read(f"{root}/{name}/last.safetensors")
 
@@ -71,12 +71,14 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vitc-finetune-") as root:
         write_idx(f"{root}/data")
         for model, extra, old, grid in CASES:
-            source = {k: v for k, v in train(vitc, root, "source", model, (old, old)).items() if k[:4] not in ("ema.", "opt.")}
+            source = train(vitc, root, "source", model, (old, old))
+            source = {k: v for k, v in source.items() if k[:4] not in ("ema.", "opt.")}
             shape = source["pos_embed"].shape
             source["pos_embed"] = np.random.default_rng(old).standard_normal(shape).astype(np.float32)
             tensors.write(f"{root}/source.safetensors", source)
             for compat, antialias in (("none", False), ("deit", False), ("timm", True)):
-                got = train(vitc, root, "run", model, grid, "--finetune", f"{root}/source.safetensors", "--compat", compat)
+                got = train(vitc, root, "run", model, grid, "--finetune", f"{root}/source.safetensors",
+                            "--compat", compat)
                 wants = [theirs(source["pos_embed"], extra, old, grid, antialias)]
                 wants += [timms(source["pos_embed"], extra, old, grid)] if antialias else []
                 seen += sum(want is not None for want in wants[1:])

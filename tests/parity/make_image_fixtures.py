@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes what tests/data/{image,resize,transform,augment_ops}.c compare with: images, and the CRC-32 of the pixels that PIL makes of them.
+"""Writes what tests/data/{image,resize,transform,augment_ops}.c compare with: images, and the CRC-32 of the pixels
+that PIL makes of them.
 
     make_image_fixtures.py PNGSUITE EXIF tests/data
 
@@ -81,7 +82,8 @@ def list_resizes(out):
     random.seed(3)
     lines = []
     for i in range(120):
-        name = random.choice(["made/444.jpg", "exif/Portrait_1.jpg", "pngsuite/basn2c08.png", "made/tiny.jpg", "made/one.jpg"])
+        name = random.choice(["made/444.jpg", "exif/Portrait_1.jpg", "pngsuite/basn2c08.png", "made/tiny.jpg",
+                              "made/one.jpg"])
         channels = random.choice([1, 3])
         image = upright(out / name, "L" if channels == 1 else "RGB")
         width, height = random.randint(1, 300), random.randint(1, 300)
@@ -118,7 +120,8 @@ def list_evaluations(out):
     names = ["exif/Landscape_6.jpg", "exif/Portrait_3.jpg", "made/progressive.jpg", "made/grey.jpg", "made/tiny.jpg",
              "pngsuite/basi6a08.png", "pngsuite/basn3p04.png"]
     for name in names:
-        for height, width, pct in [(224, 224, 0.875), (32, 32, 0.9), (31, 31, 0.875), (28, 28, 1.0), (40, 64, 0.875), (33, 20, 0.95)]:
+        for height, width, pct in [(224, 224, 0.875), (32, 32, 0.9), (31, 31, 0.875), (28, 28, 1.0), (40, 64, 0.875),
+                                   (33, 20, 0.95)]:
             for k in (1, 2):
                 channels = 1 if height == 28 else 3
                 image = upright(out / name, "L" if channels == 1 else "RGB")

@@ -1,5 +1,6 @@
-"""The optimizers of `vitc trace --opt`, as PyTorch has them or, where it has none, by their papers' formulas in whatever
-precision the model is; timm_check.py holds the latter to timm's own. Also rates by depth, and what is frozen."""
+"""The optimizers of `vitc trace --opt`, as PyTorch has them or, where it has none, by their papers' formulas in
+whatever precision the model is; timm_check.py holds the latter to timm's own. Also rates by depth, and what is
+frozen."""
 import fnmatch
 import re
 
@@ -12,8 +13,8 @@ LAMB_NORM = 1.0  # of all gradients, at most
 
 
 class Lamb(torch.optim.Optimizer):
-    """You et al., 2020, with timm's choices: gradients scaled to a norm of at most 1 over all parameters, no trust ratio
-    where there is no decay."""
+    """You et al., 2020, with timm's choices: gradients scaled to a norm of at most 1 over all parameters, no trust
+    ratio where there is no decay."""
 
     def __init__(self, groups, lr, betas, eps):
         super().__init__(groups, dict(lr=lr, betas=betas, eps=eps, weight_decay=0.0))

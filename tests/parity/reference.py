@@ -35,7 +35,8 @@ class Config:
     no_embed_class: bool = False  # positions of the patches alone
 
 
-SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8), "base": (768, 12, 12), "large": (1024, 24, 16)}
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8), "base": (768, 12, 12),
+         "large": (1024, 24, 16)}
 
 
 def config(name, **overrides):

@@ -47,8 +47,8 @@ def make_data(root, images):
 
 
 def theirs(sched, per_epoch, warmup, once):
-    """The rate of each step, set after each (timm's --sched-on-updates), or after an epoch, by DeiT to that of the epoch's
-    number, by timm to that of the next."""
+    """The rate of each step, set after each (timm's --sched-on-updates), or after an epoch, by DeiT to that of the
+    epoch's number, by timm to that of the next."""
     name, more = SCHEDULES[sched]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
     scheduler, _ = create_scheduler_v2(optimizer, sched=name, num_epochs=EPOCHS, min_lr=MIN_LR, warmup_lr=WARMUP_LR,
@@ -69,10 +69,10 @@ def ours(vitc, root, sched, per_epoch, warmup, once):
     """Of the last step of each epoch."""
     more = SCHEDULES[sched][1] if sched == "step" else {}
     words = [vitc, "train", "--data-path", f"{root}/{per_epoch}", "--output_dir", f"{root}/run", "--overwrite",
-             "--model", "deit_micro", "--depth", 1, "--embed-dim", 8, "--num-heads", 1, "--img-size", 16, "--in-chans", 1,
-             "--device", "cpu", "--num-workers", 1, "--batch-size", 2, "--opt", "sgd", "--no-model-ema", "--save-steps",
-             1000000, "--unscale-lr", "--lr", LR, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR, "--epochs", EPOCHS,
-             "--sched", sched, "--warmup-epochs", warmup]
+             "--model", "deit_micro", "--depth", 1, "--embed-dim", 8, "--num-heads", 1, "--img-size", 16, "--in-chans",
+             1, "--device", "cpu", "--num-workers", 1, "--batch-size", 2, "--opt", "sgd", "--no-model-ema",
+             "--save-steps", 1000000, "--unscale-lr", "--lr", LR, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR,
+             "--epochs", EPOCHS, "--sched", sched, "--warmup-epochs", warmup]
     words += ["--compat", once] if once else []
     for name, value in more.items():
         words += ["--" + name.replace("_", "-"), value]
@@ -95,8 +95,9 @@ def main():
                 worst = max(abs(a - b) / b for a, b in zip(got, want))
                 good = len(got) == EPOCHS and worst < TOLERANCE
                 failed += not good
-                print(f"{sched:9} {per_epoch} steps an epoch, warm-up {warmup}{', once an epoch, as ' + once if once else '':24} "
-                      f"{worst:.1e} {'ok' if good else 'FAILED'}", flush=True)
+                how = f", once an epoch, as {once}" if once else ""
+                print(f"{sched:9} {per_epoch} steps an epoch, warm-up {warmup}{how:24} {worst:.1e} "
+                      f"{'ok' if good else 'FAILED'}", flush=True)
     return 1 if failed else 0
 
 

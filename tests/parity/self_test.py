@@ -31,7 +31,8 @@ def flags(name, **optimizer):
     return lambda: mock.patch.dict(CASES[name], optimizer=optimizer)
 
 
-# Mistakes in the arithmetic: a context in which the stand-in computes something else; in the case micro, or a named one.
+# Mistakes in the arithmetic: a context in which the stand-in computes something else; in the case micro, or a named
+# one.
 ARITHMETIC = {
     "tanh GELU": patched(torch.nn.functional, "gelu",
                          lambda x: 0.5 * x * (1 + torch.tanh(0.7978845608 * (x + 0.044715 * x ** 3)))),

@@ -98,7 +98,8 @@ def main():
         print(f"timm {timm.__version__}: --opt {opt:26} {error:.1e} {'ok' if good else 'FAILED'}", flush=True)
     error = optimizer_difference("adamw", 1.0, "dist_token")
     failed |= not error < TOLERANCE
-    print(f"timm {timm.__version__}: --compat timm's decay {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}", flush=True)
+    print(f"timm {timm.__version__}: --compat timm's decay {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}",
+          flush=True)
     error = ema_difference()
     failed |= not error < TOLERANCE
     print(f"timm {timm.__version__}: --model-ema-warmup {error:21.1e} {'ok' if error < TOLERANCE else 'FAILED'}",

@@ -84,14 +84,14 @@ def expect(case, config, weights, inputs, dtype=torch.float64, criterion=None):
 
 def command(vitc, device, case, config, folder):
     """vitc's command line for a case whose weights.safetensors and inputs.safetensors are in the folder."""
-    words = [vitc, "trace", "--model", case["model"], "--device", device, "--backward", "--steps", case["steps"], "--lr",
-             case["lr"],
-             "--weight-decay", WEIGHT_DECAY, "--num-classes", config.num_classes]
+    words = [vitc, "trace", "--model", case["model"], "--device", device, "--backward", "--steps", case["steps"],
+             "--lr", case["lr"], "--weight-decay", WEIGHT_DECAY, "--num-classes", config.num_classes]
     for name, value in case["flags"].items():
         text = "%dx%d" % value if name == "img_size" else str(value).lower()
         words += ["--" + name.replace("_", "-"), text] if name != "num_classes" else []
     for name, value in case["optimizer"].items():
-        flag = {"betas": "opt-betas", "eps": "opt-eps", "ema_warmup": "model-ema-warmup"}.get(name, name).replace("_", "-")
+        flag = {"betas": "opt-betas", "eps": "opt-eps", "ema_warmup": "model-ema-warmup"}.get(name, name)
+        flag = flag.replace("_", "-")
         text = ",".join(map(str, value)) if isinstance(value, tuple) else value
         words += ["--" + flag] + ([] if value is True else [text])
     for flag, value in (("--clip-grad", case["clip_grad"]), ("--model-ema-decay", case["ema_decay"])):
@@ -123,8 +123,8 @@ def relative(got, want):
 
 def error(name, got, want, most):
     """Relative L2 error. The key rows of qkv.bias count only where they exceed an absolute limit: shifting every key by
-    the same vector changes no softmax, so their gradient is rounding, which AdamW blows up to steps of up to the learning
-    rate, `most` in all."""
+    the same vector changes no softmax, so their gradient is rounding, which AdamW blows up to steps of up to the
+    learning rate, `most` in all."""
     got, want = got.astype(np.float64), want.astype(np.float64)
     if not np.isfinite(got).all():
         return np.inf

@@ -2,8 +2,8 @@
 """`vitc train` with all of DeiT's recipe on against PyTorch in fp64: the loss of each step, the parameters and their
 average after the last.
 
-vitc trains with RandAugment, erasing, mixup and cutmix, smoothing, drop-path, AdamW, clipping, warm-up, cosine and EMA on
-noisy pictures of the labels. PyTorch trains on the pixels, soft targets and drop-path masks that `vitc show-batch`
+vitc trains with RandAugment, erasing, mixup and cutmix, smoothing, drop-path, AdamW, clipping, warm-up, cosine and EMA
+on noisy pictures of the labels. PyTorch trains on the pixels, soft targets and drop-path masks that `vitc show-batch`
 gives for each step, from the same weights.
 
 usage: training.py --vitc build/vitc [--device cpu|cuda] [--case NAME]...
@@ -72,11 +72,11 @@ def train_vitc(args, case, folder):
     shape = [word for name, value in MODEL.items()
              for word in ("--" + name.replace("_", "-"), SIDE if name == "img_size" else value)]
     run(args.vitc, "train", "--model", "deit_micro", *shape, "--data-path", f"{folder}/data", "--output_dir",
-        f"{folder}/run", "--finetune", f"{folder}/weights.safetensors", *device, "--seed", 5, "--epochs", case["epochs"],
-        "--batch-size", case["batch"], "--micro-batch-size", case["micro"], "--lr", LR, "--unscale-lr", "--warmup-epochs",
-        case["epochs"] // 4, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR, "--weight-decay", DECAY, "--clip-grad", CLIP,
-        "--model-ema-decay", EMA, "--aug-repeats", case["repeats"], "--scale", 0.3, 1, "--aa", "rand-m9-mstd0.5-inc1", "--reprob", 0.5,
-        "--mixup", 0.8, "--cutmix", 1.0, "--smoothing", 0.1)
+        f"{folder}/run", "--finetune", f"{folder}/weights.safetensors", *device, "--seed", 5, "--epochs",
+        case["epochs"], "--batch-size", case["batch"], "--micro-batch-size", case["micro"], "--lr", LR, "--unscale-lr",
+        "--warmup-epochs", case["epochs"] // 4, "--warmup-lr", WARMUP_LR, "--min-lr", MIN_LR, "--weight-decay", DECAY,
+        "--clip-grad", CLIP, "--model-ema-decay", EMA, "--aug-repeats", case["repeats"], "--scale", 0.3, 1,
+        "--aa", "rand-m9-mstd0.5-inc1", "--reprob", 0.5, "--mixup", 0.8, "--cutmix", 1.0, "--smoothing", 0.1)
 
 
 def batches(args, case, folder):
@@ -145,8 +145,8 @@ def check(args, name):
     average = worst_parameter({n[len("ema."):]: a for n, a in saved.items() if n.startswith("ema.")}, ema)
     good = off < TOLERANCE and raw[0] < TOLERANCE and average[0] < TOLERANCE
     print(f"{name:14} {case['epochs'] * case['steps']:3} steps  loss {losses[0]:.3f} to {losses[-1]:.3f}, off by "
-          f"{off:.1e}  parameters {raw[0]:.1e} ({raw[1]})  average {average[0]:.1e}  {time.monotonic() - start:5.1f} s  "
-          f"{'ok' if good else 'FAILED'}", flush=True)
+          f"{off:.1e}  parameters {raw[0]:.1e} ({raw[1]})  average {average[0]:.1e}  "
+          f"{time.monotonic() - start:5.1f} s  {'ok' if good else 'FAILED'}", flush=True)
     return good
 
 

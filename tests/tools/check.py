@@ -14,8 +14,8 @@ IMAGENET = 1281167  # images, here of a pixel
 DEIT = ["--model", "deit_tiny_patch16_224", "--batch-size", 1024]
 TINY = ["--model", "deit_micro", "--img-size", 16, "--patch-size", 4, "--embed-dim", 32, "--depth", 2, "--num-heads", 2,
         "--batch-size", 16, "--epochs", 10]
-QUICKSTART = ["--model", "deit_micro", "--in-chans", 1, "--epochs", 5, "--batch-size", 128, "--lr", "2e-3", "--unscale-lr",
-              "--scale", 1, 1, "--ratio", 1, 1]
+QUICKSTART = ["--model", "deit_micro", "--in-chans", 1, "--epochs", 5, "--batch-size", 128, "--lr", "2e-3",
+              "--unscale-lr", "--scale", 1, 1, "--ratio", 1, 1]
 
 
 def write_idx(folder, count, classes, side=1):
@@ -107,7 +107,8 @@ class Check(unittest.TestCase):
         self.warned("one", [], "1 class")
         self.warned("large", ["--batch-size", 200000, "--model-ema-decay", 0.99, "--unscale-lr", "--lr", 1e-3],
                     "an epoch has 6 steps and sees 400000 different images", DEIT)
-        self.warned("large", ["--epochs", 30], "22.3 % of the initial weights are left in the average at the end: give --model-ema-decay 0.99985", DEIT)
+        self.warned("large", ["--epochs", 30], "22.3 % of the initial weights are left in the average at the end: "
+                    "give --model-ema-decay 0.99985", DEIT)
 
     def test_what_is_no_mistake(self):
         for data, flags in (
@@ -117,7 +118,8 @@ class Check(unittest.TestCase):
                 ("small", ["--model-ema-decay", 0.9999, "--model-ema-warmup"]),
                 ("small", ["--opt", "lamb", "--clip-grad", 0.5]),
                 ("small", ["--opt", "sgd", "--weight-decay", 1e-4, "--momentum", 0.8]), ("small", ["--depth", 1]),
-                ("small", ["--depth", 1, "--drop-path", 0.2, "--drop-path-mode", "uniform"]), ("two", ["--smoothing", 0]),
+                ("small", ["--depth", 1, "--drop-path", 0.2, "--drop-path-mode", "uniform"]),
+                ("two", ["--smoothing", 0]),
                 ("small", ["--sched-per-epoch", "--epochs", 5, "--warmup-epochs", 0]), ("small", ["--compat", "deit"]),
                 ("small", ["--sched", "step", "--decay-epochs", 3]), ("small", ["--lr", 0.001, "--unscale-lr"]),
                 ("small", ["--mixup", 0.8, "--cutmix", 1, "--mixup-switch-prob", 0.3, "--mixup-off-epoch", 9])):
@@ -131,8 +133,10 @@ class Check(unittest.TestCase):
         points = {p["at"]: p for p in c["schedule"]}
         self.assertEqual(points["start"]["lr"], 1e-6)
         self.assertEqual(points["end of the warm-up"]["step"], 6255)
-        for at, step in (("end of the warm-up", 6255), ("25 %", 93825), ("50 %", 187650), ("75 %", 281475), ("last", 375299)):
-            self.assertAlmostEqual(points[at]["lr"], 1e-5 + 0.99e-3 * (1 + math.cos(math.pi * step / 375300)) / 2, delta=1e-12)
+        for at, step in (("end of the warm-up", 6255), ("25 %", 93825), ("50 %", 187650), ("75 %", 281475),
+                         ("last", 375299)):
+            self.assertAlmostEqual(points[at]["lr"], 1e-5 + 0.99e-3 * (1 + math.cos(math.pi * step / 375300)) / 2,
+                                   delta=1e-12)
         groups = {g["group"]: (g["tensors"], g["elements"]) for g in c["parameters"]}
         self.assertEqual(groups["decayed"], (50, 192 * 768 + 12 * 12 * 192 * 192 + 250 * 192))
         self.assertEqual(groups["biases"], (75, 192 + 12 * (2 + 3 + 1 + 4 + 1) * 192 + 192 + 250))
@@ -143,11 +147,13 @@ class Check(unittest.TestCase):
         self.assertAlmostEqual(c["ema"]["half_life_steps"], math.log(0.5) / math.log(0.99996), delta=1e-3)
         self.assertAlmostEqual(c["ema"]["half_life_epochs"], c["ema"]["half_life_steps"] / 1251, delta=1e-6)
         self.assertAlmostEqual(c["ema"]["initial_share"], 0.99996 ** 375300, delta=1e-12)
-        self.assertEqual([s["stage"] for s in c["sample"]], ["repeat", "crop", "flip", "augment", "normalise", "erase", "mix"])
+        self.assertEqual([s["stage"] for s in c["sample"]],
+                         ["repeat", "crop", "flip", "augment", "normalise", "erase", "mix"])
 
     def test_small_data_and_flags(self):
-        c = self.check("small", *TINY, "--freeze", "blocks.0.*", "--layer-decay", 0.5, "--grad-accum-steps", 2, "--bce-loss",
-                       "--smoothing", 0, "--opt", "sgd", "--no-decay", "head.weight,*.qkv.*", "--no-model-ema")
+        c = self.check("small", *TINY, "--freeze", "blocks.0.*", "--layer-decay", 0.5, "--grad-accum-steps", 2,
+                       "--bce-loss", "--smoothing", 0, "--opt", "sgd", "--no-decay", "head.weight,*.qkv.*",
+                       "--no-model-ema")
         self.assertEqual((c["global_batch"], c["steps_per_epoch"], c["images"], c["ema"]), (32, 18, 600, None))
         self.assertEqual((c["preset"]["aug_repeats"], c["preset"]["mixup"]), ("1", "0.0"))
         groups = {g["group"]: g["tensors"] for g in c["parameters"]}
@@ -169,13 +175,15 @@ class Check(unittest.TestCase):
         self.assertEqual(compat, {"sched_per_epoch": "true", "sched_lag": "1"})
         self.assertEqual((spared, lr_deit), (0, 1e-3 * 16 / 512))
         compat, lr_timm, tokens, spared, timm = of("--compat", "timm", "--lr", 1e-3)
-        self.assertEqual(compat, {"sched_per_epoch": "true", "sched_lag": "0", "no_decay": "dist_token", "unscale_lr": "true"})
+        self.assertEqual(compat, {"sched_per_epoch": "true", "sched_lag": "0", "no_decay": "dist_token",
+                                  "unscale_lr": "true"})
         self.assertEqual((spared, lr_timm), (32, 1e-3))
         self.assertNotIn("unscale_lr", of("--compat", "timm")[0])
         # 37 steps an epoch; the end of the warm-up is step 74, the first of epoch 2: DeiT has epoch 1's rate there.
         self.assertEqual([p["step"] for p in deit[:2]], [0, 74])
         self.assertAlmostEqual(deit[1]["lr"], 1e-6 + (lr_deit - 1e-6) / 2, delta=1e-15)
-        self.assertAlmostEqual(timm[1]["lr"], 1e-5 + (lr_timm - 1e-5) * (1 + math.cos(math.pi * 2 / 10)) / 2, delta=1e-15)
+        self.assertAlmostEqual(timm[1]["lr"], 1e-5 + (lr_timm - 1e-5) * (1 + math.cos(math.pi * 2 / 10)) / 2,
+                               delta=1e-15)
         compat, _, _, spared, steps = of("--compat", "timm", "--no-sched-per-epoch", "--no-decay", "none")
         self.assertEqual((compat, spared, steps[1]["lr"]), ({"sched_lag": "0"}, 0, points[1]["lr"]))
         bce = ["--bce-loss", "--smoothing", 0]
@@ -183,8 +191,8 @@ class Check(unittest.TestCase):
         self.assertNotIn("bce_target_thresh", of("--compat", "timm", *bce)[0])
         self.assertNotIn("bce_target_thresh", of("--compat", "deit", *bce, "--bce-target-thresh", -1)[0])
         run = os.path.join(self.dir, "compat")
-        done = vitc("train", *flags, "--epochs", 3, "--data-path", self.data["small"], "--compat", "timm", "--output_dir", run,
-                    "--device", "cpu", "--max-steps", 2)
+        done = vitc("train", *flags, "--epochs", 3, "--data-path", self.data["small"], "--compat", "timm",
+                    "--output_dir", run, "--device", "cpu", "--max-steps", 2)
         self.assertIn("--compat timm: --sched-per-epoch true --sched-lag 0 --no-decay dist_token\n", done.stdout)
         with open(os.path.join(run, "args.yaml")) as f:
             args = f.read()
@@ -221,7 +229,8 @@ class Check(unittest.TestCase):
         self.assertIn("\n  kept         30 tensors", vitc("train", *flags, run + "-tuned").stdout)
 
     def test_docs(self):
-        """docs/recipe.md has every flag of the recipe, with the default that --help has; its commands give no warning."""
+        """docs/recipe.md has every flag of the recipe, with the default that --help has; its commands give no
+        warning."""
         path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/recipe.md")
         with open(path) as f:
             page = f.read()
@@ -247,7 +256,8 @@ class Check(unittest.TestCase):
         tuned = os.path.join(self.dir, "deit3", "last.safetensors")
         small = ["--embed-dim", 32, "--depth", 2, "--num-heads", 2]
         vitc("train", "--model", "deit3_base_patch16_224", "--img-size", 192, *small, "--data-path", self.data["two"],
-             "--device", "cpu", "--max-steps", 1, "--batch-size", 2, "--epochs", 1, "--output_dir", os.path.dirname(tuned))
+             "--device", "cpu", "--max-steps", 1, "--batch-size", 2, "--epochs", 1,
+             "--output_dir", os.path.dirname(tuned))
         for command in commands:
             command = re.sub(r"--(data-path|output_dir) \S+", "", command.replace("\\\n", " "))
             words = re.sub(r"(--finetune) \S+", r"\1 " + tuned, command).split()

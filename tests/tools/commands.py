@@ -222,8 +222,8 @@ class Commands(unittest.TestCase):
 
     def test_bench_attention(self):
         out = self.path("attention.json")
-        text = vitc("bench", "attention", "--device", "cpu", "--shapes", "2,3,37,16,1,1,65,64", "--steps", 2, "--sets", 2,
-                    "--gemm-side", 128, "--json", out).stdout
+        text = vitc("bench", "attention", "--device", "cpu", "--shapes", "2,3,37,16,1,1,65,64", "--steps", 2,
+                    "--sets", 2, "--gemm-side", 128, "--json", out).stdout
         with open(out) as f:
             b = json.load(f)
         self.assertGreater(b["copy_gbps"], 0)
@@ -361,9 +361,9 @@ class Commands(unittest.TestCase):
     def test_show_batch_of_mixed_steps(self):
         """Erased and mixed images, and their soft targets, give the loss that the run had."""
         run, x, y, picture = (self.path(name) for name in ("mixed", "mixed.st", "mixed-loss.st", "mixed.png"))
-        vitc("train", *TINY, "--data-path", self.data, "--epochs", 2, "--batch-size", 12, "--micro-batch-size", 6, "--drop-path",
-             0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0, "--reprob", 0.7, "--recount", 2, "--mixup", 0.8, "--cutmix", 1,
-             "--mixup-mode", "pair", "--output_dir", run)
+        vitc("train", *TINY, "--data-path", self.data, "--epochs", 2, "--batch-size", 12, "--micro-batch-size", 6,
+             "--drop-path", 0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0, "--reprob", 0.7, "--recount", 2,
+             "--mixup", 0.8, "--cutmix", 1, "--mixup-mode", "pair", "--output_dir", run)
         last = os.path.join(run, "last.safetensors")
         with open(os.path.join(run, "summary.csv")) as f:
             rows = [line.split(",") for line in f.read().splitlines()]
@@ -433,15 +433,18 @@ class Commands(unittest.TestCase):
         self.assertNotEqual(erased, plain)
 
     def test_augmentation_errors(self):
-        for flags, part in ((("--aa", "rand-m9-q1"), '"q1"'), (("--aa", "none", "--color-jitter", -1), "--color-jitter"),
+        for flags, part in ((("--aa", "rand-m9-q1"), '"q1"'),
+                            (("--aa", "none", "--color-jitter", -1), "--color-jitter"),
                             (("--aa", "v0", "--ThreeAugment"), "--ThreeAugment"), (("--reprob", 1.1), "--reprob"),
                             (("--remode", "grey"), "--remode"), (("--recount", 0), "--recount"),
                             (("--mixup", -1), "--mixup"), (("--cutmix", "much"), "--cutmix"),
                             (("--cutmix-minmax", 0.8, 0.2), "--cutmix-minmax"),
                             (("--cutmix-minmax", 0.5, 0.5), "--cutmix-minmax"),
-                            (("--cutmix-minmax", 0.5, 1.5), "--cutmix-minmax"), (("--cutmix-minmax", 0.5), "--cutmix-minmax"),
-                            (("--mixup-prob", 2), "--mixup-prob"), (("--mixup-switch-prob", -0.1), "--mixup-switch-prob"),
-                            (("--mixup-mode", "all"), "--mixup-mode"), (("--mixup-off-epoch", -1), "--mixup-off-epoch")):
+                            (("--cutmix-minmax", 0.5, 1.5), "--cutmix-minmax"),
+                            (("--cutmix-minmax", 0.5), "--cutmix-minmax"), (("--mixup-prob", 2), "--mixup-prob"),
+                            (("--mixup-switch-prob", -0.1), "--mixup-switch-prob"),
+                            (("--mixup-mode", "all"), "--mixup-mode"),
+                            (("--mixup-off-epoch", -1), "--mixup-off-epoch")):
             for command in (("train", "--output_dir", self.path("no")), ("bench", "loader")):
                 self.assertIn(part, vitc(*command, *flags, *TINY, "--data-path", self.data, expect=2).error)
 
@@ -450,7 +453,8 @@ class Commands(unittest.TestCase):
     def test_optimizer_errors(self):
         run = ["train", *TINY, "--data-path", self.data, "--epochs", 1, "--batch-size", 12, "--output_dir",
                self.path("optimizers")]
-        for flags, parts in ((["--opt", "lam"], ["did you mean lamb", "lion"]), (["--opt", "adam8bit"], ["adamw, lamb"]),
+        for flags, parts in ((["--opt", "lam"], ["did you mean lamb", "lion"]),
+                             (["--opt", "adam8bit"], ["adamw, lamb"]),
                              (["--opt-betas", "0.9", "1"], ["--opt-betas", "out of range"]),
                              (["--opt-betas", "0", "0"], ["--opt-betas"]), (["--momentum", "1"], ["--momentum"]),
                              (["--layer-decay", "0"], ["--layer-decay", "to 1"]),

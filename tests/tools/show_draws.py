@@ -17,8 +17,8 @@ POINTWISE = {
     "Brightness": lambda v, factor: max(0, min(255, v * factor)),
 }
 WARPS = "Rotate ShearX ShearY TranslateXRel TranslateYRel".split()  # of few pixels in AugMix: they leave the middle
-RUN = [*TINY, "--epochs", 1, "--batch-size", 12, "--micro-batch-size", 6, "--mean", 0, 0, 0, "--std", 1, 1, 1, "--scale", 1, 1,
-       "--ratio", 1, 1, "--remode", "const", "--smoothing", 0, "--device", "cpu"]
+RUN = [*TINY, "--epochs", 1, "--batch-size", 12, "--micro-batch-size", 6, "--mean", 0, 0, 0, "--std", 1, 1, 1,
+       "--scale", 1, 1, "--ratio", 1, 1, "--remode", "const", "--smoothing", 0, "--device", "cpu"]
 
 
 def within(box, y, x):
@@ -82,8 +82,8 @@ class Draws(unittest.TestCase):
 
     def test_erased_and_mixed(self):
         erased = mixed = 0
-        for drawn, images, targets in self.steps("mixed", "--reprob", 0.7, "--recount", 2, "--mixup", 0.8, "--cutmix", 1,
-                                                 "--mixup-mode", "elem"):
+        for drawn, images, targets in self.steps("mixed", "--reprob", 0.7, "--recount", 2, "--mixup", 0.8,
+                                                 "--cutmix", 1, "--mixup-mode", "elem"):
             for i, one in enumerate(drawn):
                 other, (inside, outside, target) = drawn[one["partner"]], one["weights"]
                 self.assertEqual((one["crop"], one["ops"]), ([0, 0, SIDE, SIDE], []))
@@ -93,8 +93,8 @@ class Draws(unittest.TestCase):
                     for x in range(SIDE):
                         w = inside if within(one["box"], y, x) else outside
                         for c in range(3):
-                            own, its = (0 if any(within(box, y, x) for box in s["erase"]) else self.colours[s["file"]][c]
-                                        for s in (one, other))
+                            own, its = (0 if any(within(box, y, x) for box in s["erase"])
+                                        else self.colours[s["file"]][c] for s in (one, other))
                             self.assertAlmostEqual(self.pixel(images, i, c, y, x), w * own + (1 - w) * its, delta=1e-3)
                 wanted = [0.0] * 3
                 wanted[self.classes.index(one["class"])] += target
@@ -118,8 +118,9 @@ class Draws(unittest.TestCase):
                     continue
                 known += 1
                 for c in range(3):
-                    want = POINTWISE[op](self.colours[one["file"]][c], argument if op == "Brightness" else int(argument))
-                    self.assertAlmostEqual(self.pixel(images, i, c, 5, 7), want, delta=1.0 if op == "Brightness" else 1e-3)
+                    bright = op == "Brightness"
+                    want = POINTWISE[op](self.colours[one["file"]][c], argument if bright else int(argument))
+                    self.assertAlmostEqual(self.pixel(images, i, c, 5, 7), want, delta=1.0 if bright else 1e-3)
         self.assertGreater(known, 3)
         self.assertGreater(len(names), 6)
 
@@ -127,8 +128,8 @@ class Draws(unittest.TestCase):
         for blended in 0, 1:
             known = changed = 0
             names, depths = set(), set()
-            for drawn, images, _ in self.steps(f"augmix{blended}", "--aa", f"augmix-m4-w2-b{blended}", "--reprob", 0, "--mixup", 0,
-                                               "--cutmix", 0):
+            for drawn, images, _ in self.steps(f"augmix{blended}", "--aa", f"augmix-m4-w2-b{blended}", "--reprob", 0,
+                                               "--mixup", 0, "--cutmix", 0):
                 for i, one in enumerate(drawn):
                     self.assertEqual((len(one["chains"]), one["blended"], "ops" in one), (2, bool(blended), False))
                     self.assertAlmostEqual(sum(chain["weight"] for chain in one["chains"]), 1, delta=1e-6)

@@ -1,4 +1,5 @@
-"""What the tests of the commands are written with: the program, image files made with the standard library alone, tensors."""
+"""What the tests of the commands are written with: the program, image files made with the standard library alone,
+tensors."""
 import json
 import os
 import struct

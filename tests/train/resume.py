@@ -15,10 +15,10 @@ import time
 import zlib
 
 VITC = os.path.abspath(sys.argv[1])
-FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--in-chans", "1", "--epochs", "10",
-         "--batch-size", "8", "--micro-batch-size", "4", "--grad-accum-steps", "2", "--clip-grad", "1", "--drop", "0.1",
-         "--num-workers", "2", "--device", "cpu", "--aa", "rand-m9-mstd0.5-inc1", "--reprob", "0.5", "--recount", "2", "--mixup",
-         "0.8", "--cutmix", "1", "--mixup-mode", "elem", "--mixup-off-epoch", "8"]
+FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--in-chans", "1",
+         "--epochs", "10", "--batch-size", "8", "--micro-batch-size", "4", "--grad-accum-steps", "2", "--clip-grad",
+         "1", "--drop", "0.1", "--num-workers", "2", "--device", "cpu", "--aa", "rand-m9-mstd0.5-inc1", "--reprob",
+         "0.5", "--recount", "2", "--mixup", "0.8", "--cutmix", "1", "--mixup-mode", "elem", "--mixup-off-epoch", "8"]
 failures = 0
 
 
@@ -106,7 +106,8 @@ def kill_and_resume(data, out, rng):
             if name.endswith(".safetensors") and not name.startswith("."):
                 read(f"{out}/{name}")  # raises where a file was left cut off
         want = -signal.SIGKILL if kills < 3 else 0
-        check(process.returncode == want, f"exit status {process.returncode} of run {kills}, at epoch {epochs_logged(out)}: {errors.strip()}")
+        check(process.returncode == want,
+              f"exit status {process.returncode} of run {kills}, at epoch {epochs_logged(out)}: {errors.strip()}")
 
 
 # Flags, and the roles that moments have in checkpoints.
@@ -125,8 +126,14 @@ def check_moments(path, flags, roles):
     if "--attn-only" in flags:
         trained = [name for name in params if ".attn." in name or name in ("head.weight", "head.bias", "pos_embed")]
     want = sorted(f"opt.{role}.{name}" for role in roles for name in trained)
-    check(sorted(name for name in tensors if name.startswith("opt.")) == want, f"{flags[1]}: moments of what is trained")
+    check(sorted(name for name in tensors if name.startswith("opt.")) == want,
+          f"{flags[1]}: moments of what is trained")
     check(sum(name.startswith("ema.") for name in tensors) == len(params), f"{flags[1]}: an average of everything")
+
+
+def refused(data, out, flags, part, what):
+    done = subprocess.run(command(data, out, *flags), capture_output=True, text=True)
+    check(done.returncode == 2 and part in done.stderr, what)
 
 
 def optimizers(data, root):
@@ -138,8 +145,7 @@ def optimizers(data, root):
         train(data, parts, "--resume", "auto", "--max-steps", "20")
         same(f"{whole}/last.safetensors", f"{parts}/last.safetensors", f"{flags[1]} resumed")
         check_moments(f"{whole}/last.safetensors", flags, roles)
-    changed = subprocess.run(command(data, parts, "--resume", "auto", "--opt", "sgd"), capture_output=True, text=True)
-    check(changed.returncode == 2 and "--opt" in changed.stderr, "another optimizer is refused on resume")
+    refused(data, parts, ["--resume", "auto", "--opt", "sgd"], "--opt", "another optimizer is refused on resume")
 
 
 def main():
@@ -171,12 +177,10 @@ def main():
         train(data, f"{root}/stopped", "--resume", "auto")
         same(f"{root}/whole/last.safetensors", f"{root}/stopped/last.safetensors", "stopped and resumed")
 
-        again = subprocess.run(command(data, f"{root}/whole"), capture_output=True, text=True)
-        check(again.returncode == 2 and "--overwrite" in again.stderr, "a used folder is refused")
-        other = subprocess.run(command(data, f"{root}/whole", "--resume", "auto", "--mixup", "0.5"), capture_output=True, text=True)
-        check(other.returncode == 2 and "--mixup" in other.stderr, "another mixup is refused on resume")
-        changed = subprocess.run(command(data, f"{root}/whole", "--resume", "auto", "--lr", "0.1"), capture_output=True, text=True)
-        check(changed.returncode == 2 and "--lr" in changed.stderr, "a changed setting is refused on resume")
+        refused(data, f"{root}/whole", [], "--overwrite", "a used folder is refused")
+        again = ["--resume", "auto"]
+        refused(data, f"{root}/whole", [*again, "--mixup", "0.5"], "--mixup", "another mixup is refused on resume")
+        refused(data, f"{root}/whole", [*again, "--lr", "0.1"], "--lr", "a changed setting is refused on resume")
     return 1 if failures else 0
 
 

@@ -3,7 +3,8 @@
 
 #include "test.h"
 
-static const vt_schedule deit = {.lr = 1e-3, .warmup_lr = 1e-6, .min_lr = 1e-5, .total = 3000, .warmup = 50, .per_epoch = 10};
+static const vt_schedule deit = {
+    .lr = 1e-3, .warmup_lr = 1e-6, .min_lr = 1e-5, .total = 3000, .warmup = 50, .per_epoch = 10};
 
 TEST(warm_up_then_cosine)
 {

@@ -85,8 +85,8 @@ TEST(it_says_what_its_evaluation_says)
     vt_model_destroy(m);
 }
 
-/* Erased with the same noise, mixed with the same partners: with the student's patches and normalisation as its own, the
- * same patches to the bit. */
+/* Erased with the same noise, mixed with the same partners: with the student's patches and normalisation as its own,
+ * the same patches to the bit. */
 TEST(it_sees_what_the_student_sees)
 {
     static uint8_t images[BATCH * PIXELS];
