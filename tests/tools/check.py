@@ -5,10 +5,9 @@ import math
 import os
 import re
 import struct
-import tempfile
 import unittest
 
-from support import vitc
+from support import Foldered, vitc
 
 IMAGENET = 1281167  # images, here of a pixel
 DEIT = ["--model", "deit_tiny_patch16_224", "--batch-size", 1024]
@@ -28,20 +27,15 @@ def write_idx(folder, count, classes, side=1):
             f.write(struct.pack(">2i", 0x801, n) + bytes(i % classes for i in range(n)))
 
 
-class Check(unittest.TestCase):
+class Check(Foldered):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = cls.folder.name
+        super().setUpClass()
         cls.data = {}
         for name, count, classes in (("large", IMAGENET, 250), ("small", 600, 3), ("two", 600, 2), ("one", 600, 1),
                                      ("medium", 60000, 10)):
             cls.data[name] = os.path.join(cls.dir, name)
             write_idx(cls.data[name], count, classes)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def check(self, data, *flags):
         return json.loads(vitc("check", "--data-path", self.data[data], *flags, "--json", "-").stdout)

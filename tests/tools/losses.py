@@ -5,10 +5,9 @@ import json
 import os
 import shutil
 import struct
-import tempfile
 import unittest
 
-from support import TINY, png, vitc
+from support import TINY, Foldered, picture, vitc
 
 COUNTS = (24, 12, 6)  # training images of each class
 FLAGS = ["--epochs", 2, "--batch-size", 8, "--micro-batch-size", 4, "--drop-path", 0.2, "--lr", 0.01]
@@ -37,30 +36,18 @@ def make_bare(path, checkpoint):
         f.write(struct.pack("<Q", len(text)) + text + data[8 + size:])
 
 
-class Losses(unittest.TestCase):
+class Losses(Foldered):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.dir = cls.folder.name
-        cls.data = os.path.join(cls.dir, "data")
+        super().setUpClass()
+        cls.data = cls.path("data")
         for number, name in enumerate(("blue", "green", "red")):
             for part, count in ("train", COUNTS[number]), ("val", 4):
                 os.makedirs(os.path.join(cls.data, part, name))
                 for i in range(count):
-                    colour = [30 + 7 * i, 40, 50]
-                    colour[2 - number] = 200
-                    png(os.path.join(cls.data, part, name, "%02d.png" % i), 16, 16,
-                        lambda x, y, c=colour: [(v + 5 * x + 3 * y) % 256 for v in c])
+                    picture(os.path.join(cls.data, part, name, "%02d.png" % i), number, i, 16, 16)
         cls.teacher = cls.run_of("teacher") + "/best.safetensors"
         cls.plain = cls.run_of("plain", "--seed", 1)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    @classmethod
-    def path(cls, name):
-        return os.path.join(cls.dir, name)
 
     @classmethod
     def run_of(cls, name, *more, model=TINY):

@@ -3,10 +3,9 @@
 Usage: show_draws.py PATH/TO/vitc"""
 import json
 import os
-import tempfile
 import unittest
 
-from support import TINY, png, tensors, vitc
+from support import TINY, Foldered, png, tensors, vitc
 
 SIDE, STEPS = 16, 3
 POINTWISE = {
@@ -47,11 +46,11 @@ def mixed_chain(colour, ops):
     return colour
 
 
-class Draws(unittest.TestCase):
+class Draws(Foldered):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.data, cls.colours, cls.classes = os.path.join(cls.folder.name, "data"), {}, ["dark", "light", "mid"]
+        super().setUpClass()
+        cls.data, cls.colours, cls.classes = cls.path("data"), {}, ["dark", "light", "mid"]
         for number, name in enumerate(cls.classes):
             os.makedirs(os.path.join(cls.data, "train", name))
             os.makedirs(os.path.join(cls.data, "val", name))
@@ -62,13 +61,9 @@ class Draws(unittest.TestCase):
                 cls.colours[file] = colour
             png(os.path.join(cls.data, "val", name, "0.png"), SIDE, SIDE, lambda x, y: (1, 2, 3))
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
     def steps(self, name, *flags):
         """(drawn, images, targets) of each step of a run."""
-        run, x = os.path.join(self.folder.name, name), os.path.join(self.folder.name, name + ".st")
+        run, x = self.path(name), self.path(name + ".st")
         vitc("train", *RUN, "--data-path", self.data, "--output_dir", run, *flags)
         for step in range(STEPS):
             said = vitc("show-batch", "--run", run, "--epoch", 0, "--step", step, "--tensors", x, "--draws", "-").stdout

@@ -1,10 +1,12 @@
 """What the tests of the commands are written with: the program, image files made with the standard library alone,
-tensors."""
+tensors, and what classes of tests begin with."""
 import json
 import os
 import struct
 import subprocess
 import sys
+import tempfile
+import unittest
 import zlib
 
 VITC = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "build/vitc"
@@ -24,6 +26,13 @@ def png(path, width, height, pixel):
     with open(path, "wb") as f:
         f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)))
         f.write(chunk(b"IEND", b""))
+
+
+def picture(path, number, i, width, height):
+    """The i-th image of class `number` of three: mostly of its colour, with a gradient."""
+    colour = [30 + 7 * i, 40, 50]
+    colour[2 - number] = 200
+    png(path, width, height, lambda x, y: [(v + 5 * x + 3 * y) % 256 for v in colour])
 
 
 def png_size(path):
@@ -79,3 +88,51 @@ def vitc(*args, expect=0):
     assert len(errors) == (1 if expect else 0), (args, done.stderr)
     done.error = errors[0] if errors else ""
     return done
+
+
+def plan(*args):
+    return json.loads(vitc("plan", *args, "--json").stdout)
+
+
+class Foldered(unittest.TestCase):
+    """Tests with a folder of their own, self.dir."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.dir = cls.folder.name
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.dir, name)
+
+
+class Pictured(Foldered):
+    """The same with 20 images of each of three classes, in self.data."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = cls.path("data")
+        for number, name in enumerate(("blue sky", "green", "red")):
+            os.makedirs(os.path.join(cls.data, name))
+            for i in range(20):
+                picture(os.path.join(cls.data, name, "%02d.png" % i), number, i, 20, 16 + i % 3)
+
+
+class Trained(Pictured):
+    """The same with a run on them, self.output, whose weights stay as they began; its last checkpoint, some images."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.output = cls.path("run")
+        vitc("train", *TINY, "--data-path", cls.data, "--epochs", 2, "--batch-size", 12, "--micro-batch-size", 6,
+             "--drop-path", 0.4, "--lr", 0, "--warmup-lr", 0, "--min-lr", 0, "--aa", "rand-m9-mstd0.5-inc1",
+             "--output_dir", cls.output)
+        cls.last = os.path.join(cls.output, "last.safetensors")
+        cls.images = [os.path.join(cls.data, "green", "%02d.png" % i) for i in range(3)]
