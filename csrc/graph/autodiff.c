@@ -84,7 +84,6 @@ static void step_back(walk *w, const vt_node *n, vt_tensor **dout, vt_tensor **d
 static int forget_grads(vt_graph *g, int first, int last)
 {
     int most = 1;
-    for (int i = 0; i < g->n_stored; i++) g->stored[i]->grad = NULL;
     for (int i = first; i < last; i++) {
         const vt_node *n = g->nodes[i];
         for (int k = 0; k < n->n_in; k++)

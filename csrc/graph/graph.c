@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/philox.h"
 
 vt_status vt_graph_create(vt_graph **graph, vt_dtype real)
 {
@@ -21,7 +22,6 @@ void vt_graph_destroy(vt_graph *g)
     vt_arena_free(&g->arena);
     vt_free(g->nodes);
     vt_free(g->tensors);
-    vt_free(g->stored);
     vt_free(g->marks);
     vt_free(g);
 }
@@ -90,18 +90,35 @@ static vt_tensor *add_tensor(vt_graph *g, const char *name, vt_memory memory, vt
     return g->tensors[g->n_tensors++] = t;
 }
 
-static bool is_stored(const vt_tensor *t, const vt_store *store, int entry)
+/* Where a table has the tensor of a store's entry, or room for it. */
+static vt_tensor **place_of(vt_tensor **table, int capacity, const vt_store *store, int entry)
 {
-    return t->store == store && t->entry == entry;
+    uint64_t mask = (uint64_t)capacity - 1, i = vt_mix_key((uint64_t)entry, (uint64_t)(uintptr_t)store) & mask;
+    while (table[i] && (table[i]->store != store || table[i]->entry != entry)) i = (i + 1) & mask;
+    return &table[i];
+}
+
+/* Keeps a quarter of the table free, so that a search ends soon. */
+static bool make_room_for_stored(vt_graph *g)
+{
+    if (4 * (g->n_stored + 1) <= 3 * g->cap_stored) return true;
+    int capacity = g->cap_stored ? 2 * g->cap_stored : 256;
+    vt_tensor **table = take(g, (size_t)capacity * sizeof *table);
+    if (!table) return false;
+    for (int i = 0; i < g->cap_stored; i++) {
+        vt_tensor *t = g->stored[i];
+        if (t) *place_of(table, capacity, t->store, t->entry) = t;
+    }
+    g->stored = table;
+    g->cap_stored = capacity;
+    return true;
 }
 
 vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool trainable)
 {
-    if (g->status) return NULL;
-    if (entry < g->n_stored && is_stored(g->stored[entry], store, entry)) return g->stored[entry]; /* mostly so */
-    for (int i = 0; i < g->n_stored; i++)
-        if (is_stored(g->stored[i], store, entry)) return g->stored[i];
-    if (!grow(g, (void **)&g->stored, g->n_stored, &g->cap_stored, sizeof *g->stored)) return NULL;
+    if (g->status || !make_room_for_stored(g)) return NULL;
+    vt_tensor **place = place_of(g->stored, g->cap_stored, store, entry);
+    if (*place) return *place;
     const vt_entry *e = &store->entries[entry];
     const char *name = store->derived ? vt_graph_name(g, "%s.%s", store->role, e->name) : e->name;
     vt_tensor *t = add_tensor(g, name, VT_STORED, store->dtype, e->ndim, e->shape);
@@ -109,7 +126,8 @@ vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool t
     t->store = store;
     t->entry = entry;
     t->wants_grad = trainable;
-    return g->stored[g->n_stored++] = t;
+    g->n_stored++;
+    return *place = t;
 }
 
 vt_tensor *vt_graph_input(vt_graph *g, const char *name, vt_dtype dtype, int ndim, const int64_t *shape)

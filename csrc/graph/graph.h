@@ -100,7 +100,7 @@ struct vt_graph {
     vt_precision precision;     /* `real` twice, unless set before the first node */
     vt_node **nodes;
     vt_tensor **tensors;
-    vt_tensor **stored;         /* the VT_STORED ones among the tensors */
+    vt_tensor **stored;         /* [cap_stored] the VT_STORED ones, by store and entry: a hash table in the arena */
     vt_mark *marks;
     int n_nodes, n_tensors, n_stored, n_marks;
     int cap_nodes, cap_tensors, cap_stored, cap_marks;
