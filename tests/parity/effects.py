@@ -3,23 +3,20 @@
 from their keys (csrc/base/philox.h, csrc/data/erase.h, csrc/data/mixing.h), the pixels and the targets made of them.
 
 A run without effects shows the plain images of a step; the same run with effects must then show what this file makes of
-those. usage: effects.py --vitc build/vitc [--device cpu|cuda]
+those. usage: effects.py --vitc build/vitc [--device cpu|cuda] [--case NAME]...
 exit status: 0 all agree, 1 some do not, 77 NumPy is missing
 """
-import argparse
 import math
 import os
-import struct
-import subprocess
 import sys
 import tempfile
-import zlib
+
+from common import check_all, parser_of_cases, run, skip, write_png
 
 try:
     import numpy as np
 except ImportError:
-    print("skipped: python3-numpy is not installed")
-    sys.exit(77)
+    skip("python3-numpy is not installed")
 
 import effects_timm
 import tensors
@@ -198,23 +195,10 @@ def make_data(root):
             os.makedirs(f"{root}/{part}/class{c}")
             for i in range(EACH if part == "train" else 1):
                 image = rng.randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-                rows = b"".join(b"\0" + row.tobytes() for row in image)
-
-                def chunk(kind, data):
-                    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-                with open(f"{root}/{part}/class{c}/{i:02}.png", "wb") as f:
-                    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
-                    f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))
-                    f.write(chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+                rows = (row.tobytes() for row in image)
+                write_png(f"{root}/{part}/class{c}/{i:02}.png", WIDTH, HEIGHT, 3, rows)
                 images += [image] if part == "train" else []
     return np.stack(images)
-
-
-def run(*words):
-    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
-    if done.returncode:
-        raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(map(str, words))}")
 
 
 def shown(args, root, flags, batch, micro, positions):
@@ -277,23 +261,13 @@ def check(args, name, root, data):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    args = parser.parse_args()
-    args.vitc = os.path.abspath(args.vitc)
-    failed = []
+    args = parser_of_cases(__doc__, CASES).parse_args()
     with tempfile.TemporaryDirectory(prefix="vitc-effects-") as root:
         data = make_data(f"{root}/data")
-        for name in CASES:
-            try:
-                good = check(args, name, root, data)
-            except (RuntimeError, OSError, ValueError, KeyError, IndexError) as problem:
-                print(f"{name}: {problem}")
-                good = False
-            failed += [] if good else [name]
-    print(f"{len(failed)} of {len(CASES)} cases failed" + (": " + ", ".join(failed) if failed else ""))
-    return 1 if failed or effects_timm.main() else 0
+        failed = check_all(args.case or list(CASES), lambda name: check(args, name, root, data))
+    if args.case is None:
+        failed |= effects_timm.main()
+    return failed
 
 
 if __name__ == "__main__":

@@ -5,22 +5,20 @@ antialiasing), and against timm's resample_abs_pos_embed where timm is there.
 usage: finetune.py --vitc build/vitc
 exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
 """
-import argparse
 import os
 import struct
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 
 import tensors
+from common import parser, run, skip
 
 try:
     import torch
 except ImportError as missing:
-    print(f"skipped: {missing}")
-    sys.exit(77)
+    skip(missing)
 
 WIDTH, PATCH = 8, 4
 # Model, extra tokens, and the grids that positions come from and go to: larger, smaller, both, one row.
@@ -45,7 +43,7 @@ def train(vitc, root, name, model, grid, *more):
              "--img-size", f"{grid[0] * PATCH}x{grid[1] * PATCH}", "--patch-size", PATCH, "--embed-dim", WIDTH,
              "--depth", 1, "--num-heads", 1, "--batch-size", 2, "--epochs", 1, "--max-steps", 1, "--lr", 0,
              "--warmup-lr", 0, "--min-lr", 0, "--num-workers", 1, "--device", "cpu", "--overwrite", *more]
-    subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run(*words)
     return tensors.read(f"{root}/{name}/last.safetensors")
 
 
@@ -65,9 +63,7 @@ def timms(positions, extra, old, grid):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    vitc, failed, seen = os.path.abspath(parser.parse_args().vitc), 0, 0
+    vitc, failed, seen = parser(__doc__).parse_args().vitc, 0, 0
     with tempfile.TemporaryDirectory(prefix="vitc-finetune-") as root:
         write_idx(f"{root}/data")
         for model, extra, old, grid in CASES:

@@ -6,9 +6,7 @@ exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
 
 The formulas are DeiT's losses.py and torch's own classes; the teacher is a file of timm's names alone.
 """
-import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ import trace  # leaves with 77 where there is no PyTorch
 import torch
 import torch.nn.functional as F
 
+import common
 import reference
 import tensors
 from cases import DEFAULTS, STEPS, vit
@@ -114,18 +113,7 @@ def flags(case, config, folder):
         tensors.write(path, {name: p.detach().numpy() for name, p in named})
         words += ["--distillation-type", case["kind"], "--distillation-alpha", case["alpha"], "--distillation-tau",
                   case["tau"], "--teacher-model", case["teacher"], "--teacher-path", path]
-    return [str(word) for word in words]
-
-
-def run_vitc(vitc, device, case, config, weights, inputs):
-    with tempfile.TemporaryDirectory(prefix="vitc-losses-") as folder:
-        tensors.write(os.path.join(folder, "weights.safetensors"), weights)
-        tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
-        words = trace.command(vitc, device, case, config, folder) + flags(case, config, folder)
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
-        return tensors.read(os.path.join(folder, "output.safetensors"))
+    return words
 
 
 def silent(case):
@@ -133,37 +121,23 @@ def silent(case):
     return ("head.weight", "head.bias") if case.get("alpha") == 1.0 else ()
 
 
-def check(name, vitc, device):
+def run_case(name, args):
     start = time.monotonic()
     case = dict(DEFAULTS, **CASES[name])
     config = reference.config(case["model"], **case["flags"])
     weights, inputs = trace.make_inputs(case, config)
-    try:
-        got = run_vitc(vitc, device, case, config, weights, inputs)
-        want = expect(case, config, weights, inputs)
-        for tensor in silent(case):
-            assert not got["grad." + tensor].any(), f"grad.{tensor} is not zero"
-        errors, wrong = trace.compare(got, want, trace.moved(case))
-    except (RuntimeError, OSError, ValueError, KeyError, AssertionError) as problem:
-        errors, wrong = {}, [str(problem)]
-    worst = max(errors, key=errors.get) if errors else "-"
-    print(f"{name:16} {len(errors):4} tensors  {worst:40} {errors.get(worst, float('nan')):8.1e}  "
-          f"{time.monotonic() - start:5.1f} s  {'FAILED' if wrong else 'ok'}", flush=True)
-    for text in wrong[:10]:
-        print("    " + text)
-    return not wrong
+    with tempfile.TemporaryDirectory(prefix="vitc-losses-") as folder:
+        got = trace.run_vitc(args, case, config, weights, inputs, folder, flags(case, config, folder))
+    want = expect(case, config, weights, inputs)
+    for tensor in silent(case):
+        assert not got["grad." + tensor].any(), f"grad.{tensor} is not zero"
+    return trace.check(name, case, start, got, want)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
-    args = parser.parse_args()
+    args = common.parser_of_cases(__doc__, CASES).parse_args()
     print(f"PyTorch {torch.__version__} in fp64, {STEPS} steps; relative L2 error must stay under {trace.TOLERANCE}")
-    failed = [name for name in args.case or CASES if not check(name, os.path.abspath(args.vitc), args.device)]
-    print(f"{len(failed)} of {len(args.case or CASES)} cases failed" + (": " + " ".join(failed) if failed else ""))
-    return 1 if failed else 0
+    return common.check_all(args.case or list(CASES), lambda name: run_case(name, args))
 
 
 if __name__ == "__main__":

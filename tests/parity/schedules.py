@@ -4,22 +4,19 @@
 usage: schedules.py --vitc build/vitc
 exit status: 0 all agree, 1 some do not, 77 timm is missing
 """
-import argparse
 import json
 import os
 import random
-import struct
-import subprocess
 import sys
 import tempfile
-import zlib
+
+from common import parser, run, skip, write_png
 
 try:
     import torch
     from timm.scheduler import create_scheduler_v2
 except ImportError as missing:
-    print(f"skipped: {missing}")
-    sys.exit(77)
+    skip(missing)
 
 LR, WARMUP_LR, MIN_LR, EPOCHS = 0.02, 1e-4, 3e-4, 40
 # What vitc calls it, timm's name and what else timm wants: power 1 makes its polynomial a line.
@@ -30,20 +27,14 @@ RUNS = [(1, 5, None), (3, 4, None), (3, 0, None), (3, 6, "deit"), (3, 6, "timm")
 TOLERANCE = 1e-7  # relative: the log has the rate as it is written for people
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def make_data(root, images):
     rng = random.Random(0)
     for split, count in (("train", images), ("val", 1)):
         for c in range(2):
             os.makedirs(f"{root}/{split}/{c}")
             for i in range(count):
-                rows = b"".join(b"\0" + bytes(rng.randrange(256) for _ in range(16)) for _ in range(16))
-                with open(f"{root}/{split}/{c}/{i}.png", "wb") as f:
-                    f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)) +
-                            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+                rows = (bytes(rng.randrange(256) for _ in range(16)) for _ in range(16))
+                write_png(f"{root}/{split}/{c}/{i}.png", 16, 16, 1, rows)
 
 
 def theirs(sched, per_epoch, warmup, once):
@@ -76,17 +67,15 @@ def ours(vitc, root, sched, per_epoch, warmup, once):
     words += ["--compat", once] if once else []
     for name, value in more.items():
         words += ["--" + name.replace("_", "-"), value]
-    subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+    run(*words)
     with open(f"{root}/run/log.txt") as f:
         return [json.loads(line)["train_lr"] for line in f]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    vitc, failed = os.path.abspath(parser.parse_args().vitc), 0
+    vitc, failed = parser(__doc__).parse_args().vitc, 0
     with tempfile.TemporaryDirectory(prefix="vitc-schedules-") as root:
-        for per_epoch in {run[0] for run in RUNS}:
+        for per_epoch in {one[0] for one in RUNS}:
             make_data(f"{root}/{per_epoch}", per_epoch)
         for sched in SCHEDULES:
             for per_epoch, warmup, once in RUNS:

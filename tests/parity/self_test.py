@@ -4,12 +4,13 @@ import contextlib
 import sys
 from unittest import mock
 
+import common
+
 try:
     import numpy as np
     import torch
 except ImportError:
-    print("skipped: python3-torch is not installed")
-    sys.exit(77)
+    common.skip("python3-torch is not installed")
 
 import optimizers
 import reference

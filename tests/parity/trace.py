@@ -4,20 +4,19 @@
 usage: trace.py --vitc build/vitc [--device cpu|cuda] [--case NAME]... [--keep DIR]
 exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
 """
-import argparse
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
+
+import common
 
 try:
     import numpy as np
     import torch
 except ImportError:
-    print("skipped: python3-torch is not installed")
-    sys.exit(77)
+    common.skip("python3-torch is not installed")
 
 import optimizers
 import reference
@@ -100,20 +99,15 @@ def command(vitc, device, case, config, folder):
     words += ["--all"] if case["activations"] else []
     for flag in ("weights", "inputs", "output"):
         words += ["--" + flag, os.path.join(folder, flag + ".safetensors")]
-    return [str(word) for word in words]
+    return words
 
 
-def run_vitc(vitc, device, case, config, weights, inputs, keep):
-    with tempfile.TemporaryDirectory(prefix="vitc-parity-") as temporary:
-        folder = keep or temporary
-        os.makedirs(folder, exist_ok=True)
-        tensors.write(os.path.join(folder, "weights.safetensors"), weights)
-        tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
-        words = command(vitc, device, case, config, folder)
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
-        return tensors.read(os.path.join(folder, "output.safetensors"))
+def run_vitc(args, case, config, weights, inputs, folder, more=()):
+    os.makedirs(folder, exist_ok=True)
+    tensors.write(os.path.join(folder, "weights.safetensors"), weights)
+    tensors.write(os.path.join(folder, "inputs.safetensors"), inputs)
+    common.run(*command(args.vitc, args.device, case, config, folder), *more)
+    return tensors.read(os.path.join(folder, "output.safetensors"))
 
 
 def relative(got, want):
@@ -161,18 +155,9 @@ def compare(got, want, most):
     return errors, [text for _, text in sorted(wrong, reverse=True)]
 
 
-def check(name, vitc, device, keep):
-    """Runs a case and prints its line; true where it holds. Its files stay in the folder keep, if that is given."""
-    start = time.monotonic()
-    case = dict(DEFAULTS, **CASES[name])
-    config = reference.config(case["model"], **case["flags"])
-    weights, inputs = make_inputs(case, config)
-    want = expect(case, config, weights, inputs)
-    try:
-        got = run_vitc(vitc, device, case, config, weights, inputs, keep)
-        errors, wrong = compare(got, want, moved(case))
-    except (RuntimeError, OSError, ValueError, KeyError) as problem:
-        errors, wrong = {}, [str(problem)]
+def check(name, case, start, got, want):
+    """Prints a case's line; true where it holds."""
+    errors, wrong = compare(got, want, moved(case))
     worst = max(errors, key=errors.get) if errors else "-"
     print(f"{name:20} {len(errors):4} tensors  {worst:40} {errors.get(worst, float('nan')):8.1e}  "
           f"{time.monotonic() - start:5.1f} s  {'FAILED' if wrong else 'ok'}", flush=True)
@@ -183,21 +168,27 @@ def check(name, vitc, device, keep):
     return not wrong
 
 
+def run_case(name, args):
+    start = time.monotonic()
+    case = dict(DEFAULTS, **CASES[name])
+    config = reference.config(case["model"], **case["flags"])
+    weights, inputs = make_inputs(case, config)
+    want = expect(case, config, weights, inputs)
+    with tempfile.TemporaryDirectory(prefix="vitc-parity-") as temporary:
+        folder = os.path.join(args.keep, name) if args.keep else temporary
+        got = run_vitc(args, case, config, weights, inputs, folder)
+    return check(name, case, start, got, want)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
+    parser = common.parser_of_cases(__doc__, CASES)
     parser.add_argument("--keep", metavar="DIR", help="leave each case's files in DIR/NAME")
     args = parser.parse_args()
     print(f"PyTorch {torch.__version__} in fp64; relative L2 error must stay under {TOLERANCE}")
-    names = args.case or list(CASES)
-    folders = {name: os.path.join(args.keep, name) if args.keep else None for name in names}
-    failed = [name for name in names if not check(name, os.path.abspath(args.vitc), args.device, folders[name])]
-    print(f"{len(failed)} of {len(names)} cases failed" + (": " + " ".join(failed) if failed else ""))
-    if args.case is None and timm_check.main():
-        failed.append("timm")
-    return 1 if failed else 0
+    failed = common.check_all(args.case or list(CASES), lambda name: run_case(name, args))
+    if args.case is None:
+        failed |= timm_check.main()
+    return failed
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ gives for each step, from the same weights.
 usage: training.py --vitc build/vitc [--device cpu|cuda] [--case NAME]...
 exit status: 0 all agree, 1 some do not, 77 PyTorch is missing
 """
-import argparse
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ import torch
 
 import reference
 import tensors
+from common import check_all, parser_of_cases, run
 
 TOLERANCE = 1e-5  # of losses, absolute; of a tensor, relative L2. fp32 stays under 1e-6
 SIDE, CLASSES, CLIP, EMA, DECAY = 32, 10, 1.0, 0.9, 0.05
@@ -57,13 +56,6 @@ def rates(total, warmup):
             yield WARMUP_LR + (LR - WARMUP_LR) * step / warmup
         else:
             yield MIN_LR + (LR - MIN_LR) * (1 + math.cos(math.pi * step / total)) / 2
-
-
-def run(*words):
-    words = [str(word) for word in words]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"exit {done.returncode}: {done.stdout.strip()[-300:]}\n    {' '.join(words)}")
 
 
 def train_vitc(args, case, folder):
@@ -151,23 +143,9 @@ def check(args, name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vitc", required=True)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME", help=", ".join(CASES))
-    args = parser.parse_args()
-    args.vitc = os.path.abspath(args.vitc)
+    args = parser_of_cases(__doc__, CASES).parse_args()
     print(f"PyTorch {torch.__version__} in fp64; losses and parameters within {TOLERANCE}")
-    failed = []
-    for name in args.case or CASES:
-        try:
-            good = check(args, name)
-        except (RuntimeError, OSError, ValueError, KeyError) as problem:
-            print(f"{name}: {problem}")
-            good = False
-        failed += [] if good else [name]
-    print(f"{len(failed)} of {len(args.case or CASES)} cases failed" + (": " + " ".join(failed) if failed else ""))
-    return 1 if failed else 0
+    return check_all(args.case or list(CASES), lambda name: check(args, name))
 
 
 if __name__ == "__main__":
