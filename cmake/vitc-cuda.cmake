@@ -1,6 +1,7 @@
 # The CUDA backend: -DVITC_CUDA=AUTO builds it where a toolkit of at least 12.4 is found, ON insists, OFF does without.
 set(VITC_CUDA AUTO CACHE STRING "the CUDA backend: AUTO, ON or OFF")
-set(VITC_CUDA_ARCHITECTURES "" CACHE STRING "such as 80;90a; empty: the cards of this machine, else all that the compiler knows")
+set(VITC_CUDA_ARCHITECTURES "" CACHE STRING
+    "such as 80;90a; empty: the cards of this machine, else all that the compiler knows")
 set(VITC_HAS_CUDA OFF)
 
 function(vitc_without_cuda reason)
@@ -14,7 +15,8 @@ endfunction()
 function(vitc_find_nvcc)
   file(GLOB wheels "$ENV{VIRTUAL_ENV}/lib/python3*/site-packages/nvidia/*/bin"
        "/usr/lib/python3/dist-packages/nvidia/*/bin" "/usr/local/lib/python3*/*-packages/nvidia/*/bin")
-  find_program(VITC_NVCC nvcc HINTS $ENV{CUDACXX} $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin PATHS /usr/local/cuda/bin ${wheels})
+  find_program(VITC_NVCC nvcc HINTS $ENV{CUDACXX} $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
+               PATHS /usr/local/cuda/bin ${wheels})
   mark_as_advanced(VITC_NVCC)
 endfunction()
 
@@ -95,7 +97,8 @@ function(vitc_cuda_objects result)
     vitc_architectures(VITC_CUDA_CHOSEN)
   endif()
   list(TRANSFORM VITC_CUDA_CHOSEN REPLACE "^90$" "90a") # without the a, the kernels that sm_90 is given would trap
-  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_ID} ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${VITC_CUDA_CHOSEN}")
+  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_ID} ${CMAKE_CUDA_COMPILER_VERSION}, "
+                 "architectures ${VITC_CUDA_CHOSEN}")
   vitc_cuda_flags(vitc_cuda)
   if(cuDNN_FOUND)
     target_include_directories(vitc_cuda PRIVATE ${cuDNN_INCLUDE_DIR})

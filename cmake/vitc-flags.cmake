@@ -22,8 +22,8 @@ if(VITC_SANITIZE)
   add_link_options(-fsanitize=${VITC_SANITIZE})
 endif()
 
-# The instruction sets that fast bodies are compiled for. The binary picks one at run time, so no flag here may come from the
-# build machine.
+# The instruction sets that fast bodies are compiled for. The binary picks one at run time, so no flag here may come
+# from the build machine.
 set(VITC_ISAS "")
 if(VITC_FAST_CPU)
   set(VITC_ISAS plain)

@@ -1,5 +1,6 @@
 # What reads PNG, JPEG and gzip, by libpng, libjpeg and zlib: -DVITC_IMAGES=AUTO builds it where all three are found, ON
-# insists, OFF does without: IDX and CIFAR files that are not packed can be trained on, others are an error that says so.
+# insists, OFF does without: IDX and CIFAR files that are not packed can be trained on, others are an error that says
+# so.
 set(VITC_IMAGES AUTO CACHE STRING "PNG, JPEG and gzip: AUTO, ON or OFF")
 set(VITC_HAS_IMAGES OFF)
 set(VITC_IMAGE_LIBRARIES "")
@@ -17,7 +18,8 @@ if(NOT VITC_IMAGES STREQUAL "OFF")
   endif()
 endif()
 if(NOT VITC_HAS_IMAGES)
-  message(STATUS "PNG, JPEG and gzip: left out (VITC_IMAGES=${VITC_IMAGES}); they want the headers of zlib, libpng and libjpeg")
+  message(STATUS "PNG, JPEG and gzip: left out (VITC_IMAGES=${VITC_IMAGES}); they want the headers of zlib, libpng "
+                 "and libjpeg")
 endif()
 
 set(VITC_HAS_IMAGES ${VITC_HAS_IMAGES} CACHE INTERNAL "for scripts")

@@ -41,7 +41,8 @@ static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t coun
 }
 
 template <typename T>
-static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *dy, const void *x, void *dx)
+static cudaError_t start(const vt_cuda *c, vt_activation_kind kind, int64_t count, const void *dy, const void *x,
+                         void *dx)
 {
     static void (*const kernels[])(int64_t, const T *, const T *, T *) = {
         activation_grad_kernel<T, VT_IDENTITY>, activation_grad_kernel<T, VT_GELU>,

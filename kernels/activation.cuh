@@ -1,8 +1,8 @@
 /* activation.cuh - activations of W values at once, fp32: of the op, and of linear's epilogues. The kind is the same
  * for the whole grid: one branch for W values. tanhf is within 2 ulp.
  *
- * GELU is the one by erf, in instructions few enough for memory to be what bounds it (12 and 15 a value, of which 1 and 2
- * for MUFU): the weights are minimax fits, tests/simt/activation_test.cpp holds the errors. Infinities become NaN. */
+ * GELU is the one by erf, in instructions few enough for memory to be what bounds it (12 and 15 a value, of which 1 and
+ * 2 for MUFU): the weights are minimax fits, tests/simt/activation_test.cpp holds the errors. Infinities become NaN. */
 #ifndef VT_ACTIVATION_CUH
 #define VT_ACTIVATION_CUH
 

@@ -9,9 +9,9 @@
  *     and V are copied, and delta is made.
  * Each output has one writer; no transposes, no atomics. delta has out's rounding, which A's has not.
  *
- * Tiles are [208, 64]: K, Q, the other K, dO, dS^T by 64 queries: the last 64 keys run over K's end, never into a tile that
- * copies are on their way to. The fourth of dS^T's lies over V: a tile V_j is dead when its dP^T is made. It has 16
- * queries; what V left beside them makes rows of dQ that nobody stores. */
+ * Tiles are [208, 64]: K, Q, the other K, dO, dS^T by 64 queries: the last 64 keys run over K's end, never into a tile
+ * that copies are on their way to. The fourth of dS^T's lies over V: a tile V_j is dead when its dP^T is made. It has
+ * 16 queries; what V left beside them makes rows of dQ that nobody stores. */
 #include "attention_hopper.cuh"
 
 enum { THREADS = 2 * WARPGROUP, ROWS = PAIR_TOKENS, TILE = ROWS * TILE_WIDTH, STAGE = M_TILE * TILE_WIDTH };

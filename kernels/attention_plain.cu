@@ -291,7 +291,8 @@ __global__ void __launch_bounds__(MOST_WARPS * WARP, 2) attention_dbias_kernel(a
 /* Shared memory of a block whose warps have so many rows each. */
 static size_t smem_of(const attention_problem *p, int warps, int rows)
 {
-    return smem_bytes<float>(TILE * TILE_STRIDE) + smem_bytes<float>((size_t)warps * (size_t)(rows * padded(*p) + WARP));
+    size_t of_warp = (size_t)(rows * padded(*p) + WARP);
+    return smem_bytes<float>(TILE * TILE_STRIDE) + smem_bytes<float>((size_t)warps * of_warp);
 }
 
 static int warps_for(const vt_run *r, const attention_problem *p, int rows)

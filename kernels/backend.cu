@@ -60,8 +60,8 @@ static vt_status told(vt_cuda *c)
 
 /* ---- the device -------------------------------------------------------------------------------------------------- */
 
-/* Drivers before 12.3 cannot load a kernel while a stream is captured, which is when a step's kernels are first started:
- * those load all of them at once. Asked before the driver starts, which is when it reads the variable. */
+/* Drivers before 12.3 cannot load a kernel while a stream is captured, which is when a step's kernels are first
+ * started: those load all of them at once. Asked before the driver starts, which is when it reads the variable. */
 static void load_kernels_early(void)
 {
     int driver = 0;
@@ -319,7 +319,7 @@ static vt_status cuda_finish(vt_device *d)
     return told(c);
 }
 
-/* Queues n pieces of work, an event before the first and behind each: none waits for the host. seconds [n] are added to. */
+/* Queues n pieces of work, an event before the first and behind each: none waits for the host. Adds to seconds [n]. */
 static vt_status time_pieces(vt_device *d, void (*queue)(void *arg, int i), void *arg, int n, double *seconds)
 {
     vt_cuda *c = vt_cuda_of(d);

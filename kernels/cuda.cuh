@@ -20,7 +20,8 @@ extern "C" {
 typedef struct vt_cuda_op {
     vt_body body;
     size_t (*scratch)(const vt_device *device, const vt_node *n); /* bytes of r->scratch; NULL: none */
-    vt_status (*prepare)(vt_device *device, const vt_node *n, const vt_room *room); /* before the first run; NULL: none */
+    /* Before the first run; NULL: none. */
+    vt_status (*prepare)(vt_device *device, const vt_node *n, const vt_room *room);
     size_t (*room)(const vt_device *device, const vt_node *n);    /* bytes of room->memory that prepare wants */
 } vt_cuda_op;
 

@@ -88,8 +88,8 @@ void gemm_call_close(gemm_call *call)
     cublasLtMatmulDescDestroy(call->desc);
 }
 
-cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s, const cublasLtMatmulAlgo_t *algo,
-                          const gemm_operands *o, void *workspace)
+cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s,
+                          const cublasLtMatmulAlgo_t *algo, const gemm_operands *o, void *workspace)
 {
     float one = 1, beta = s->accumulate ? 1.0f : 0.0f;
     return cublasLtMatmul(c->blas, call->desc, &one, o->a, call->a, o->b, call->b, &beta, o->d, call->d, o->d, call->d,
@@ -98,8 +98,8 @@ cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_sh
 
 /* ---- the backend's ----------------------------------------------------------------------------------------------- */
 
-/* Whether this cuBLASLt on this device would run an algorithm that a file or a checkpoint named. bias: any device memory,
- * for the epilogues that want some. */
+/* Whether this cuBLASLt on this device would run an algorithm that a file or a checkpoint named. bias: any device
+ * memory, for the epilogues that want some. */
 static bool accepted(const vt_cuda *c, const gemm_choice *choice, void *bias)
 {
     gemm_call call;

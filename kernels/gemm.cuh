@@ -4,8 +4,8 @@
  *
  * The algorithm of a shape is chosen once, by `prepare`, before anything is recorded. It is the one that the checkpoint
  * names from which a run goes on, else the one that a file in the cache folder names (gemm_cache.cu), else searched
- * (gemm_search.cu): of cuBLASLt's candidates those whose bits vary over repeated runs are out, the fastest of the others
- * is taken. */
+ * (gemm_search.cu): of cuBLASLt's candidates those whose bits vary over repeated runs are out, the fastest of the
+ * others is taken. */
 #ifndef VT_GEMM_CUH
 #define VT_GEMM_CUH
 
@@ -22,7 +22,7 @@ typedef struct gemm_shape {
     int ta, tb;            /* 1: the operand is transposed */
     int in, out;           /* vt_dtype of A and B, of D */
     int accumulate;        /* beta 1 */
-    int epilogue;          /* cublasLtEpilogue_t: DEFAULT, BIAS (of D's rows, D's dtype), BGRADB (fp32, of D's columns) */
+    int epilogue;          /* cublasLtEpilogue_t: DEFAULT; BIAS, of D's rows, D's dtype; BGRADB, of D's columns, fp32 */
     int activation;        /* vt_activation_kind of f: D = f(product); VT_IDENTITY: none */
     int gradient;          /* 1: D = product f'(pre) */
     int64_t batch, step_a, step_b, step_d; /* 0, or so many products, each that many elements behind the last */

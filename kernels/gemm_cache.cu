@@ -218,8 +218,8 @@ void vt_gemm_open(vt_cuda *c, const char *device_name)
 static void say_refused(vt_cuda *c)
 {
     if (c->gemms_refused)
-        fprintf(stderr, "vitc: note: cuBLASLt refuses %d GEMM algorithms that were kept; others were searched, results may "
-                "differ in their last bits\n", c->gemms_refused);
+        fprintf(stderr, "vitc: note: cuBLASLt refuses %d GEMM algorithms that were kept; others were searched, results "
+                "may differ in their last bits\n", c->gemms_refused);
     c->gemms_refused = 0;
 }
 

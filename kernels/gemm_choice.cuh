@@ -37,8 +37,8 @@ typedef struct gemm_call {
 
 void gemm_call_open(gemm_call *call, const vt_cuda *c, const gemm_shape *s, void *bias);
 void gemm_call_close(gemm_call *call);
-cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s, const cublasLtMatmulAlgo_t *algo,
-                          const gemm_operands *o, void *workspace);
+cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s,
+                          const cublasLtMatmulAlgo_t *algo, const gemm_operands *o, void *workspace);
 
 /* gemm_hopper.cu: products with an activation or its gradient, whole. `fits` says for which shapes. */
 bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s);

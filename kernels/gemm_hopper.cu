@@ -2,9 +2,9 @@
  * y = f(x w^T + b), and dx = (dy w) f'(pre) with the pre-activation read where the result goes.
  *
  * Such a product moves more bytes than it computes: DeiT-S's two at batch 256 take 116 us for 348 MB, 74 us for their
- * FLOPs. So the weights stay: a block keeps SLAB of their columns in shared memory, by all of the depth (up to DEEPEST),
- * and its two warpgroups walk over x by themselves, TILE_ROWS at a time. One multiplies while the other is in its
- * epilogue: the first product of the second waits for the first one's, from then on they stay apart.
+ * FLOPs. So the weights stay: a block keeps SLAB of their columns in shared memory, by all of the depth (DEEPEST at
+ * most), and its two warpgroups walk over x by themselves, TILE_ROWS at a time. One multiplies while the other is in
+ * its epilogue: the first product of the second waits for the first one's, from then on they stay apart.
  *
  * Blocks of different columns go over the rows at the same pace: x comes from memory once, from L2 once a slab. */
 #include "activation.cuh"
@@ -61,7 +61,10 @@ VT_DEVICE void load_x(bf16 *tiles, const hopper_product &p, const bf16 *x, int64
 }
 
 /* Chunk c of row r of the stage: two tiles of [64, 64]. */
-VT_DEVICE bf16 *stage_at(bf16 *stage, int r, int c) { return stage + c / TILE_CHUNKS * X_TILE + tile_at(r, c % TILE_CHUNKS); }
+VT_DEVICE bf16 *stage_at(bf16 *stage, int r, int c)
+{
+    return stage + c / TILE_CHUNKS * X_TILE + tile_at(r, c % TILE_CHUNKS);
+}
 
 VT_DEVICE int warp_row() { return (int)threadIdx.x % WARPGROUP / WARP * WARP_ROWS; }
 
@@ -99,7 +102,8 @@ VT_DEVICE void store_stage(const hopper_product &p, bf16 *stage, bf16 *to, int64
 template <int W_MAJOR> VT_DEVICE void multiply(float (&d)[SLAB / 2], const bf16 *tiles, const bf16 *slab, int deep)
 {
     constexpr uint32_t X_STEP = K_STEP * sizeof(bf16), W_STEP = W_MAJOR == K_MAJOR ? X_STEP : X_STEP * TILE_WIDTH;
-    uint64_t a = tile_matrix(tiles), b = W_MAJOR == K_MAJOR ? tile_matrix(slab) : tile_matrix(slab, X_TILE * sizeof(bf16));
+    uint64_t a = tile_matrix(tiles);
+    uint64_t b = W_MAJOR == K_MAJOR ? tile_matrix(slab) : tile_matrix(slab, X_TILE * sizeof(bf16));
 #pragma unroll 1
     for (int tile = 0; tile < deep; tile++) {
         wgmma_fence(d);
@@ -146,8 +150,8 @@ VT_DEVICE void load_bias(uint32_t (&bias)[SLAB / 8], const hopper_product &p, co
 }
 
 /* pre = d + bias, to memory where it is wanted; y = f(pre), pre rounded as the gradient will read it. */
-VT_DEVICE void finish(const hopper_product &p, const float (&d)[SLAB / 2], const uint32_t (&bias)[SLAB / 8], bf16 *stage,
-                      bf16 *pre, bf16 *y, int64_t first, int column)
+VT_DEVICE void finish(const hopper_product &p, const float (&d)[SLAB / 2], const uint32_t (&bias)[SLAB / 8],
+                      bf16 *stage, bf16 *pre, bf16 *y, int64_t first, int column)
 {
     uint32_t rounded[SLAB / 16][4];
 #pragma unroll
@@ -165,8 +169,8 @@ VT_DEVICE void finish(const hopper_product &p, const float (&d)[SLAB / 2], const
 }
 
 /* dx = d f'(pre), over pre in the stage. */
-VT_DEVICE void finish_gradient(const hopper_product &p, const float (&d)[SLAB / 2], bf16 *stage, bf16 *dx, int64_t first,
-                               int column)
+VT_DEVICE void finish_gradient(const hopper_product &p, const float (&d)[SLAB / 2], bf16 *stage, bf16 *dx,
+                               int64_t first, int column)
 {
 #pragma unroll
     for (int n = 0; n < SLAB / 16; n++) {
@@ -190,7 +194,8 @@ gemm_hopper_kernel(hopper_product p,
                    bf16 *pre,     // [rows, columns]
                    bf16 *y)       // [rows, columns]
 {
-    constexpr int W_MAJOR = GRAD ? MN_MAJOR : K_MAJOR, LATE = GRAD ? 1 : 0; /* copies of pre may arrive after those of x */
+    constexpr int W_MAJOR = GRAD ? MN_MAJOR : K_MAJOR;
+    constexpr int LATE = GRAD ? 1 : 0; /* copies, those of pre, that may arrive after x */
     const int slabs = (p.columns + SLAB - 1) / SLAB, deep = (p.depth + TILE_WIDTH - 1) / TILE_WIDTH;
     const int group = (int)threadIdx.x / WARPGROUP, column = (int)blockIdx.x % slabs * SLAB;
     smem_cursor at = smem_open();
@@ -241,7 +246,8 @@ gemm_hopper_kernel(hopper_product p,
 static size_t smem_of(const gemm_shape *s)
 {
     size_t deep = (size_t)ceil_div(s->k, TILE_WIDTH);
-    return smem_bytes<bf16>(deep * W_TILE) + smem_bytes<bf16>(GROUPS * deep * X_TILE) + smem_bytes<bf16>(GROUPS * STAGE);
+    return smem_bytes<bf16>(deep * W_TILE) + smem_bytes<bf16>(GROUPS * deep * X_TILE) +
+           smem_bytes<bf16>(GROUPS * STAGE);
 }
 
 bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s)

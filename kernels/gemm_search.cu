@@ -1,7 +1,8 @@
-/* gemm_search.cu - which of cuBLASLt's algorithms a shape gets: the fastest whose bits do not vary; and whether one kernel
- * of ours for product and activation is faster than that algorithm and a kernel behind it.
+/* gemm_search.cu - which of cuBLASLt's algorithms a shape gets: the fastest whose bits do not vary; and whether one
+ * kernel of ours for product and activation is faster than that algorithm and a kernel behind it.
  *
- * A trial's operands lie in the workspace of the graph that is being prepared: nothing is allocated, nothing runs yet. */
+ * A trial's operands lie in the workspace of the graph that is being prepared: nothing is allocated, nothing runs
+ * yet. */
 #include "activation.cuh"
 #include "gemm_choice.cuh"
 
@@ -175,7 +176,8 @@ static int candidates(const vt_cuda *c, const gemm_shape *s, const gemm_call *ca
     uint32_t alignment = s->batch ? 16 : VT_ALIGN; /* bytes; a head's operands begin within a tensor */
     int n = 0;
     cublasLtMatmulPreferenceCreate(&limits);
-    cublasLtMatmulPreferenceSetAttribute(limits, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    cublasLtMatmulPreferenceSetAttribute(limits, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                         sizeof workspace);
     for (int i = 0; i < 4; i++)
         cublasLtMatmulPreferenceSetAttribute(limits, alignments[i], &alignment, sizeof alignment);
     cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(c->blas, call->desc, call->a, call->b, call->d, call->d,

@@ -1,9 +1,9 @@
 /* linear: y = f(x w^T + b), dx = (dy w) f'(pre), dw = dy^T x with db = column sums of dy.
  *
  * The products go through cuBLASLt (gemm.cuh), which is column-major: a row-major [R, C] is its [C, R]. The bias and db
- * are its epilogues where it has them for the shape, kernels of this file elsewhere. Activations are not, since its GELU
- * is the tanh form and the models' the one by erf: a kernel of ours makes product and activation (gemm_hopper.cu), or
- * one for the activation alone follows. */
+ * are its epilogues where it has them for the shape, kernels of this file elsewhere. Activations are not, since its
+ * GELU is the tanh form and the models' the one by erf: a kernel of ours makes product and activation
+ * (gemm_hopper.cu), or one for the activation alone follows. */
 #include "activation.cuh"
 #include "gemm.cuh"
 #include "partials.cuh"

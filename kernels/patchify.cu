@@ -6,7 +6,7 @@
  * of PIECE elements (16 x 16 patches of 3 channels are) they are consecutive in the image too and read at once; a warp
  * then reads runs of pw * C elements, whole sectors but for their ends. Otherwise pixels are gathered one by one.
  *
- * Floor: the image read and the patches written: 1 + 2 bytes an element for u8 and bf16; mixed, the partner's too: 1 more.
+ * Floor: the image read and the patches written: 1 + 2 bytes an element for u8 and bf16, 1 more for a partner's pixels.
  * Noise costs 10 rounds of Philox and two Box-Mullers for 4 elements, where pixels are erased: 4 % of them with DeiT's
  * settings. */
 #include "cuda.cuh"
@@ -21,7 +21,10 @@ typedef struct divider {
     uint32_t by, factor, shift;
 } divider;
 
-VT_DEVICE uint32_t divide(const divider &d, uint32_t n) { return (uint32_t)((uint64_t)(2 * n) * d.factor >> 32) >> d.shift; }
+VT_DEVICE uint32_t divide(const divider &d, uint32_t n)
+{
+    return (uint32_t)((uint64_t)(2 * n) * d.factor >> 32) >> d.shift;
+}
 
 /* Elements: of a patch, of its rows, of the image's lines; from patch to patch, rightwards and downwards. */
 typedef struct patchify_shape {
@@ -147,7 +150,8 @@ template <bool WHOLE> VT_DEVICE unsigned within(const int32_t *box, const patchi
     int top = box[0], left = box[1], height = box[2], width = box[3];
     unsigned bits = 0;
     if constexpr (WHOLE) { /* all in one line: an interval of it */
-        int y = (int)divide(s.line, from.at[0]), x = (int)(from.at[0] - (uint32_t)y * s.line.by), c = (int)s.channels.by;
+        int y = (int)divide(s.line, from.at[0]), x = (int)(from.at[0] - (uint32_t)y * s.line.by);
+        int c = (int)s.channels.by;
         int first = left * c - x, end = first + width * c;
         first = first < 0 ? 0 : first < PIECE ? first : PIECE;
         end = end < 0 ? 0 : end < PIECE ? end : PIECE;
@@ -156,7 +160,8 @@ template <bool WHOLE> VT_DEVICE unsigned within(const int32_t *box, const patchi
 #pragma unroll
         for (int i = 0; i < PIECE; i++) {
             uint32_t y = divide(s.line, from.at[i]), x = divide(s.channels, from.at[i] - y * s.line.by);
-            bits |= (unsigned)((unsigned)((int)y - top) < (unsigned)height && (unsigned)((int)x - left) < (unsigned)width) << i;
+            bool inside = (unsigned)((int)y - top) < (unsigned)height && (unsigned)((int)x - left) < (unsigned)width;
+            bits |= (unsigned)inside << i;
         }
     }
     return bits;
@@ -202,8 +207,9 @@ VT_DEVICE void erase(const patchify_effects &fx, int sample, const patchify_shap
         }
 #pragma unroll 1
         for (int i = 0; i < PIECE; i++, bits >>= 1) {
+            uint32_t channel = (uint32_t)(from.channel + i) % s.channels.by;
             uint32_t e = fx.erase == VT_ERASE_PIXEL ? pixel_at(s, in_sample + (uint32_t)i)
-                                                    : (uint32_t)k * s.channels.by + (uint32_t)(from.channel + i) % s.channels.by;
+                                                    : (uint32_t)k * s.channels.by + channel;
             if (bits & 1) f.v[0] = fx.erase == VT_ERASE_CONST ? 0 : vt_graph_normal(fx.key, step, slot, e);
             f = turned<1>(f);
         }
@@ -231,7 +237,7 @@ patchify_effects_kernel(patchify_shape s, int64_t each, pixel_scale scale, patch
     if (WHOLE && mixed) other = fetch_pixels(images + (int64_t)partner * s.image + from.at[0]);
     floats<PIECE> f = {};
 #pragma unroll 1
-    for (int side = 0; side < 1 + mixed; side++) { /* the sample's own, its partner's: once in code, for registers' sake */
+    for (int side = 0; side < 1 + mixed; side++) { /* its own, its partner's: once in code, for registers' sake */
         int sample = side ? partner : (int)p.sample;
         floats<PIECE> g = WHOLE ? numbers_of(own) : gather(images + (int64_t)sample * s.image, from, p.n);
         own = other;

@@ -54,7 +54,7 @@ VT_DEVICE void warp_sync(uint32_t mask = FULL_WARP)
 #endif
 }
 
-/* ---- exchange within a warp: 4-byte values ------------------------------------------------------------------------ */
+/* ---- exchange within a warp: 4-byte values ----------------------------------------------------------------------- */
 
 template <typename T> VT_DEVICE T shfl(uint32_t mask, T v, int from)
 {
@@ -82,7 +82,7 @@ VT_DEVICE float warp_max(float v)
     return v;
 }
 
-/* ---- arithmetic: approximations of 2 ulp or so; denormals, in and out, are zeros ---------------------------------- */
+/* ---- arithmetic: approximations of 2 ulp or so; denormals, in and out, are zeros --------------------------------- */
 
 VT_DEVICE float fast_exp2(float x) /* 2^x; -inf gives 0 */
 {
@@ -129,7 +129,7 @@ VT_DEVICE uint32_t pack_bf16(float low, float high)
 #endif
 }
 
-/* ---- global memory: 16-byte accesses ------------------------------------------------------------------------------ */
+/* ---- global memory: 16-byte accesses ----------------------------------------------------------------------------- */
 
 struct __align__(16) word4 {
     uint32_t w[4];
@@ -181,7 +181,7 @@ VT_DEVICE void prefetch_l2(const void *p)
 #endif
 }
 
-/* ---- asynchronous copies, global to shared (sm_80) ---------------------------------------------------------------- */
+/* ---- asynchronous copies, global to shared (sm_80) --------------------------------------------------------------- */
 
 VT_DEVICE uint32_t smem_address(const void *p)
 {

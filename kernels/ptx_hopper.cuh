@@ -105,8 +105,8 @@ VT_DEVICE void wgmma_commit() /* those issued since the last one become a group 
 #endif
 }
 
-/* Until at most PENDING groups are in flight. Name the accumulators that are ready then; none may be touched before, nor
- * may the registers of operand A, not even to be read. */
+/* Until at most PENDING groups are in flight. Name the accumulators that are ready then; none may be touched before,
+ * nor may the registers of operand A, not even to be read. */
 template <int PENDING, typename... R> VT_DEVICE void wgmma_wait(R &...ready)
 {
 #if defined(VT_SIMT)

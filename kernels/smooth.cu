@@ -1,5 +1,5 @@
-/* smooth: labels [B] to targets [B, K]: 1 - s + s / K at the label, s / K elsewhere; mixed with a partner's where samples
- * are.
+/* smooth: labels [B] to targets [B, K]: 1 - s + s / K at the label, s / K elsewhere; mixed with a partner's where
+ * samples are.
  *
  * Floor: 4 bytes written for each target. */
 #include "cuda.cuh"

@@ -39,7 +39,7 @@ void expect_mma_order(const uint32_t *in, expected *e) { expect_mma(in, e); }
 
 /* ---- wgmma: a warp has 16 rows, placed as those of mma; eight columns more every four registers ------------------ */
 
-/* Depth 64; operands [rows, 64], where the major is MN transposed, 64 columns after 64; out: [128 threads, registers]. */
+/* Depth 64; operands [rows, 64], where the major is MN transposed, 64 columns after 64; out: [128, registers]. */
 static void expect_wgmma(const uint32_t *a, bool a_mn, const uint32_t *b, bool b_mn, int registers, int at, expected *e)
 {
     for (int thread = 0; thread < 128; thread++)

@@ -61,7 +61,8 @@ static __global__ void __launch_bounds__(WARPGROUP) tiles_kernel(const bf16 *in,
     fill_tile(b, in + 128 * TILE_WIDTH, ROWS<N, B_MAJOR>);
     fence_proxy_async();
     block_sync();
-    const uint64_t ma = tile_matrix_at(tile_matrix(a), HALF_BYTES), mb = B_MAJOR == K_MAJOR ? tile_matrix(b) : tile_matrix(b, HALF_BYTES);
+    const uint64_t ma = tile_matrix_at(tile_matrix(a), HALF_BYTES);
+    const uint64_t mb = B_MAJOR == K_MAJOR ? tile_matrix(b) : tile_matrix(b, HALF_BYTES);
     float d[N / 2];
     wgmma_fence(d);
     wgmma<false, A_MAJOR, B_MAJOR>(d, ma, mb);

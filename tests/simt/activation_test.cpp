@@ -1,4 +1,4 @@
-/* activation_test.cpp - GELU of the kernels against erf in double. Hardware's exp2 and reciprocal may be 2 ulp worse. */
+/* activation_test.cpp - GELU of the kernels against erf in double. A GPU's exp2 and reciprocal may be 2 ulp worse. */
 #include "activation.cuh"
 
 #include "test.h"

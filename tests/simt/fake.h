@@ -13,9 +13,10 @@
  * memory is not copied while capturing; nothing reads a captured event after its capture. Not modelled: time (an
  * operation takes a made-up time, the same in every run), the memory model, contexts, memory pools, peers.
  *
- * Environment: SIMT_SEED; VT_FAKE_ARCH (80, 86, 90, 120), VT_FAKE_DEVICES, VT_FAKE_MEMORY (bytes), VT_FAKE_SMS; VT_FAKE_FASTEST
- * (the GEMM algorithm of this number takes next to no time); VT_FAKE_LEAKS ("report", or "fail" to exit with 99) lists at exit
- * what was never given back; VT_FAKE_REPORT tells at exit how much memory was in use at most, and what was asked for. */
+ * Environment: SIMT_SEED; VT_FAKE_ARCH (80, 86, 90, 120), VT_FAKE_DEVICES, VT_FAKE_MEMORY (bytes), VT_FAKE_SMS;
+ * VT_FAKE_FASTEST (the GEMM algorithm of this number takes next to no time); VT_FAKE_LEAKS ("report", or "fail" to exit
+ * with 99) lists at exit what was never given back; VT_FAKE_REPORT tells at exit how much memory was in use at most,
+ * and what was asked for. */
 #ifndef FAKE_H
 #define FAKE_H
 

@@ -32,9 +32,10 @@ def main():
 
         def train(name, *more, cache="", fastest=None):
             """Steps of a small model; what the fake device reports at exit, and all that was said."""
-            done = simt.run([VITC, "train", "--data-path", f"{root}/data", "--output_dir", f"{root}/{name}", *simt.MODEL,
-                             "--epochs", "4", "--device", "cuda", *more],
-                            VT_CACHE_DIR=cache and f"{root}/{cache}", VT_FAKE_FASTEST="" if fastest is None else str(fastest))
+            done = simt.run([VITC, "train", "--data-path", f"{root}/data", "--output_dir", f"{root}/{name}",
+                             *simt.MODEL, "--epochs", "4", "--device", "cuda", *more],
+                            VT_CACHE_DIR=cache and f"{root}/{cache}",
+                            VT_FAKE_FASTEST="" if fastest is None else str(fastest))
             check(done.returncode == 0, f"{name}: exit 0", done.stderr)
             return int(re.search(r"algorithms asked for (\d+) times", done.stderr).group(1)), done
 
@@ -42,7 +43,8 @@ def main():
         cold, _ = train("cold", "--max-steps", "1", cache="kept")
         check(cold > 0, "without a file there is a search")
         files = os.listdir(f"{root}/kept")
-        check(len(files) == 1 and "sm_80" in files[0] and "cuBLASLt" in files[0], f"one file, named by its key: {files}")
+        check(len(files) == 1, f"one file: {files}")
+        check("sm_80" in files[0] and "cuBLASLt" in files[0], f"named by its key: {files}")
         path = f"{root}/kept/{files[0]}"
         whole = open(path).read()
         warm, done = train("warm", "--max-steps", "1", cache="kept", fastest=2)
@@ -58,7 +60,8 @@ def main():
 
         # What is not understood.
         middle = len(whole) // 2
-        for what, text in (("cut short", whole[:middle]), ("a digit changed", whole.replace(" 1 0 BF16", " 0 1 BF16", 1)),
+        for what, text in (("cut short", whole[:middle]),
+                           ("a digit changed", whole.replace(" 1 0 BF16", " 0 1 BF16", 1)),
                            ("no such file", "something else\n"), ("empty", ""),
                            ("another key", whole.replace("driver 1", "driver 2")), ("bytes", "\0\xff" * 99)):
             with open(path, "w", encoding="latin-1") as f:

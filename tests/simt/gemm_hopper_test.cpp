@@ -130,7 +130,8 @@ static void check(const product &p)
     std::copy(given.begin(), given.end(), pre.begin());
     halves before = pre, got = run(p, x, w, b, &pre), again = run(p, x, w, b, &before);
     CHECK_MSG(got == again && pre == before, "%d x %d x %d: other bits", p.rows, p.columns, p.depth);
-    if (!p.gradient) CHECK_MSG(got == run(p, x, w, b, nullptr), "%d x %d x %d: y without pre", p.rows, p.columns, p.depth);
+    bool alone = p.gradient || got == run(p, x, w, b, nullptr);
+    CHECK_MSG(alone, "%d x %d x %d: other bits of y without pre", p.rows, p.columns, p.depth);
     for (size_t i = 0; i < n; i++) {
         size_t row = i / p.columns, column = i % p.columns;
         double sum = p.biased ? value(b[column]) : 0, size = fabs(sum);

@@ -150,7 +150,8 @@ static void a_registers(uint32_t (&r)[4], const matrix &a, int k)
 
 typedef std::function<void(float (&)[32], uint32_t (&)[4])> mistake_in;
 
-/* Two products on one accumulator, A from registers; what is done to it and the second A in flight, or behind the fence. */
+/* Two products on one accumulator, A from registers; what is done to it and the second A in flight, or behind the
+ * fence. */
 static bool from_registers(const char *what, const mistake_in &in_flight, std::string *report,
                            const mistake_in &fenced = [](float (&)[32], uint32_t (&)[4]) {}, bool named = true)
 {

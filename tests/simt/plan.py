@@ -20,7 +20,8 @@ def main():
         simt.make_data(f"{root}/data", train=160)
 
         def plan(*more):
-            done = simt.run([VITC, "plan", "--data-path", f"{root}/data", "--device", "cuda", "--json", *simt.MODEL, *more])
+            done = simt.run([VITC, "plan", "--data-path", f"{root}/data", "--device", "cuda", "--json", *simt.MODEL,
+                             *more])
             check(done.returncode == 0, f"plan {' '.join(more)}", done.stderr)
             return json.loads(done.stdout)
 
@@ -33,11 +34,13 @@ def main():
         cases = ([], ["--no-model-ema"], ["--precision", "fp32"], ["--recompute", "--depth", "2"],
                  ["--micro-batch-size", "4"], ["--micro-batch-size", "2", "--grad-accum-steps", "3"],
                  ["--micro-batch-size", "2", "--grad-accum-steps", "5", "--lanes", "1"], ["--batch-size", "80"],
-                 ["--batch-size", "1", "--aug-repeats", "1"], ["--residual", "bf16", "--drop-path", "0.1", "--drop", "0.1"])
+                 ["--batch-size", "1", "--aug-repeats", "1"],
+                 ["--residual", "bf16", "--drop-path", "0.1", "--drop", "0.1"])
         for flags in cases:
             p = plan(*flags)
             check(p["peak_bytes"] == sum(p["bytes"].values()), "the classes add up")
-            check(p["bytes"]["inputs"] > 0 and p["bytes"]["evaluation"] > 0 and p["host_bytes"] > 0, "the new ones are there")
+            for told in p["bytes"]["inputs"], p["bytes"]["evaluation"], p["host_bytes"]:
+                check(told > 0, "what lies beside the workspace is told")
             used = taken(*flags)
             check(p["peak_bytes"] == used, f"planned {p['peak_bytes']} bytes, used {used}", p)
 

@@ -113,7 +113,8 @@ static void check_descriptor(const char *operand, const descriptor &m)
     if (m.swizzle != 1) simt_fail("wgmma: operand %s has swizzle code %u, not 1 (128 bytes)", operand, m.swizzle);
     if (m.base_offset) simt_fail("wgmma: operand %s has a base offset", operand);
     if (m.start & 0x380) /* else bits 7-9 are the base offset's */
-        simt_fail("wgmma: operand %s begins at %u, in row %u of a pattern of eight", operand, m.start, m.start >> 7 & 7);
+        simt_fail("wgmma: operand %s begins at %u, in row %u of a pattern of eight", operand, m.start,
+                  m.start >> 7 & 7);
 }
 
 static void read_operands(product *p, int warp_of_group)
@@ -217,7 +218,8 @@ static char *at_fence(int thread, const void *registers, size_t bytes)
     return NULL;
 }
 
-/* The calling thread's, before it meets the others; chained accumulators are not looked at: products in flight have them. */
+/* The calling thread's, before it meets the others; chained accumulators are not looked at: products in flight have
+ * them. */
 static void check_fenced(const call &mine)
 {
     int thread = simt_thread();

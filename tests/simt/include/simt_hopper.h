@@ -2,11 +2,11 @@
  *
  * wgmma works by warp: each of a warpgroup's four warps issues when it comes there and computes its own 16 rows, so
  * warps drift apart as far as barriers let them. Operands in shared memory are read at the issue or at the wait, drawn
- * anew for each; from issue to wait the accumulators and operand A's registers hold NaNs. Mistakes that are reported: no
- * wgmma_fence before the first wgmma or between a wait and the next one; accumulators that are added to or registers of
- * operand A that no fence named, or touched since; either changed in flight; warps of a warpgroup that issue different
- * products; a descriptor or shape the ISA does not know, a tile that wants a base offset; operands outside shared memory;
- * products in flight at the end.
+ * anew for each; from issue to wait the accumulators and operand A's registers hold NaNs. Mistakes that are reported:
+ * no wgmma_fence before the first wgmma or between a wait and the next one; accumulators that are added to or registers
+ * of operand A that no fence named, or touched since; either changed in flight; warps of a warpgroup that issue
+ * different products; a descriptor or shape the ISA does not know, a tile that wants a base offset; operands outside
+ * shared memory; products in flight at the end.
  * Shown in results, as NaN: registers read in flight, what copies and stmatrix wrote without a fence_proxy_async.
  * Not seen: such a fence missing behind plain stores, the hardware's order and rounding of the sums (fp32 in order of k
  * here). */
