@@ -1,6 +1,6 @@
-/* adamw.cu - one step of AdamW over all parameters, and of their average.
+/* adamw.cu - one step of AdamW over all parameters, and of their average and copies.
  *
- * Moves 28 bytes an element (p, m, v read and written, grad read), and 8 for the average. */
+ * Moves 28 bytes an element (p, m, v read and written, grad read), 8 for the average, 2 for the copy. */
 #include "optimizer.cuh"
 
 struct adamw_rule {

@@ -1,4 +1,4 @@
-/* cast: any number of tensors in another float dtype, rounded to nearest even: the weights' copies that GEMMs read.
+/* cast: any number of tensors in another float dtype, rounded to nearest even: of an average, what GEMMs read.
  *
  * A launch takes as many tensors of one dtype as fit into its list, input and output each; a block PIECE_BLOCK elements.
  *

@@ -1,6 +1,6 @@
-/* lion.cu - one step of Lion over all parameters, and of their average.
+/* lion.cu - one step of Lion over all parameters, and of their average and copies.
  *
- * Moves 20 bytes an element (p and m read and written, grad read), and 8 for the average. */
+ * Moves 20 bytes an element (p and m read and written, grad read), 8 for the average, 2 for the copy. */
 #include "optimizer.cuh"
 
 struct lion_rule {

@@ -1,5 +1,5 @@
 /* optimizer.cuh - what the optimizers share: one launch over many parameters, in which a rule updates each element and
- * its average follows at once.
+ * its average and its copy for GEMMs follow at once.
  *
  * One thread first makes the step's few numbers from device memory: nothing comes from the host, so that a captured
  * launch can be replayed. Then a block takes a chunk of a parameter, as many of them a launch as its own can name. */
@@ -31,6 +31,7 @@ static __global__ void update_numbers_kernel(const float *flag,     // [1]
 template <int MOMENTS> struct update_chunk {
     float *p, *ema, *moment[MOMENTS];
     const float *grad;
+    bf16 *copy;
     int n, group;
     double lr, decay; /* the parameter's own */
 };
@@ -43,6 +44,7 @@ template <int MOMENTS> VT_DEVICE update_chunk<MOMENTS> update_find(const update_
     c.p = (float *)data[VT_UPDATE_PARAM] + part.begin;
     c.grad = (const float *)data[VT_UPDATE_GRAD] + part.begin;
     c.ema = data[VT_UPDATE_EMA] ? (float *)data[VT_UPDATE_EMA] + part.begin : nullptr;
+    c.copy = data[VT_UPDATE_COPY] ? (bf16 *)data[VT_UPDATE_COPY] + part.begin : nullptr;
 #pragma unroll
     for (int k = 0; k < MOMENTS; k++) c.moment[k] = (float *)data[VT_UPDATE_MOMENT + k] + part.begin;
     c.n = (int)(part.end - part.begin);
@@ -50,6 +52,15 @@ template <int MOMENTS> VT_DEVICE update_chunk<MOMENTS> update_find(const update_
     c.lr = u.lr * (double)list.number[part.group];
     c.decay = list.flag[part.group] ? u.decay : 0;
     return c;
+}
+
+struct __align__(8) copy_words { /* UPDATE_W elements of a copy */
+    uint32_t w[UPDATE_W / 2];
+};
+
+VT_DEVICE copy_words copy_of(const floats<UPDATE_W> &p)
+{
+    return {{pack_bf16(p.v[0], p.v[1]), pack_bf16(p.v[2], p.v[3])}};
 }
 
 /* A rule has MOMENTS, of which it may write; whether it READS_GRAD; begin(u, chunk), which makes its factors; and
@@ -88,6 +99,7 @@ update_kernel(const update_list<R::MOMENTS> list,
         for (int k = 0; k < R::MOMENTS; k++)
             if (R::READS_GRAD) store<W>(c.moment[k] + i, m[k]);
         if (c.ema) store<W>(c.ema + i, ema);
+        if (c.copy) *(copy_words *)(c.copy + i) = copy_of(p);
     }
     for (; i < c.n; i++) { /* fewer than W are left, one thread's */
         float each[R::MOMENTS], p = c.p[i];
@@ -97,6 +109,7 @@ update_kernel(const update_list<R::MOMENTS> list,
         for (int k = 0; k < R::MOMENTS; k++)
             if (R::READS_GRAD) c.moment[k][i] = each[k];
         if (c.ema) c.ema[i] = old * c.ema[i] + fresh * p;
+        if (c.copy) c.copy[i] = from_float<bf16>(p);
     }
 }
 

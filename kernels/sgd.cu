@@ -1,6 +1,6 @@
-/* sgd.cu - one step of SGD with momentum over all parameters, and of their average.
+/* sgd.cu - one step of SGD with momentum over all parameters, and of their average and copies.
  *
- * Moves 20 bytes an element (p and the buffer read and written, grad read), and 8 for the average. */
+ * Moves 20 bytes an element (p and the buffer read and written, grad read), 8 for the average, 2 for the copy. */
 #include "optimizer.cuh"
 
 struct sgd_rule {

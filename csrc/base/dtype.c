@@ -15,3 +15,10 @@ const char *vt_dtype_name(vt_dtype dtype)
 {
     return dtypes[dtype].name;
 }
+
+uint16_t vt_bf16(float value)
+{
+    union { float f; uint32_t bits; } v = {value};
+    if (value != value) return (uint16_t)(v.bits >> 16 | 0x40);
+    return (uint16_t)((v.bits + 0x7fff + (v.bits >> 16 & 1)) >> 16);
+}

@@ -96,6 +96,11 @@ static int forget_grads(vt_graph *g, int first, int last)
     return most;
 }
 
+static bool is_of(const vt_tensor *t, const vt_store *wrt)
+{
+    return t && t->memory == VT_STORED && (t->store == wrt || t->store == wrt->low);
+}
+
 vt_status vt_graph_backward_from(vt_graph *g, const vt_autodiff *with, int first, int last, const vt_seed *seeds, int n,
                                  const vt_store *wrt, vt_tensor **grads)
 {
@@ -113,10 +118,10 @@ vt_status vt_graph_backward_from(vt_graph *g, const vt_autodiff *with, int first
         step_back(&w, node, scratch, scratch + most);
     }
     for (int i = 0; i < wrt->count; i++) grads[i] = NULL;
-    for (int i = first; i < last && !g->status; i++) /* what the walk's nodes read of wrt, or in place of it */
+    for (int i = first; i < last && !g->status; i++) /* what the walk's nodes read of wrt */
         for (int k = 0; k < g->nodes[i]->n_in; k++) {
             const vt_tensor *t = g->nodes[i]->in[k];
-            if (t && t->store == wrt && t->grad) grads[t->entry] = t->grad;
+            if (is_of(t, wrt) && t->grad) grads[t->entry] = t->grad;
         }
     vt_free(scratch);
     return g->status;

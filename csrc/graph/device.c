@@ -32,25 +32,48 @@ void vt_device_close(vt_device *device)
 vt_status vt_store_bind(vt_store *store, vt_device *device)
 {
     if (store->data) return VT_OK;
-    return device->backend->alloc(device, vt_store_bytes(store), &store->data);
+    vt_status st = device->backend->alloc(device, vt_store_bytes(store), &store->data);
+    if (st || !store->low || store->low->dtype != device->precision.act) return st;
+    return vt_store_bind(store->low, device);
 }
 
 void vt_store_unbind(vt_store *store, vt_device *device)
 {
+    if (store->low) vt_store_unbind(store->low, device);
     if (store->data) device->backend->free(device, store->data);
     store->data = NULL;
+}
+
+static char *entry_data(const vt_store *s, int entry, int64_t at)
+{
+    return (char *)s->data + (size_t)(s->entries[entry].offset + at) * vt_dtype_bytes(s->dtype);
+}
+
+enum { BLOCK = 1 << 12 };
+
+void vt_store_write(const vt_store *s, vt_device *d, int entry, int64_t at, const void *values, int64_t n)
+{
+    uint16_t rounded[BLOCK];
+    const float *from = values; /* where there is a low one to write */
+    d->backend->write(d, entry_data(s, entry, at), values, (size_t)n * vt_dtype_bytes(s->dtype));
+    if (!s->low || !s->low->data || !s->low->entries[entry].count) return;
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        int64_t some = n - i < BLOCK ? n - i : BLOCK;
+        for (int64_t k = 0; k < some; k++) rounded[k] = vt_bf16(from[i + k]);
+        d->backend->write(d, entry_data(s->low, entry, at + i), rounded, (size_t)some * sizeof *rounded);
+    }
 }
 
 /* Through the host in pieces: it happens once a run. */
 void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device)
 {
-    unsigned char block[4096];
-    size_t bytes = vt_store_bytes(from);
-    for (size_t at = 0; at < bytes; at += sizeof block) {
-        size_t n = bytes - at < sizeof block ? bytes - at : sizeof block;
-        device->backend->read(device, (const char *)from->data + at, block, n);
-        device->backend->write(device, (char *)to->data + at, block, n);
-    }
+    double block[BLOCK]; /* of any dtype */
+    for (int i = 0; i < from->count; i++)
+        for (int64_t at = 0, n = from->entries[i].count; at < n; at += BLOCK) {
+            int64_t some = n - at < BLOCK ? n - at : BLOCK;
+            device->backend->read(device, entry_data(from, i, at), block, (size_t)some * vt_dtype_bytes(from->dtype));
+            vt_store_write(to, device, i, at, block, some);
+        }
 }
 
 void vt_workspace_free(vt_workspace *w)

@@ -13,9 +13,12 @@ typedef struct vt_workspace {
 
 typedef struct vt_exec vt_exec;
 
-/* Puts a store's slab on the device, zeroed; vt_store_unbind frees it. */
+/* Puts a store's slab on the device, zeroed, and that of its low one where the device's activations are of its dtype;
+ * vt_store_unbind frees them. */
 vt_status vt_store_bind(vt_store *store, vt_device *device);
 void vt_store_unbind(vt_store *store, vt_device *device);
+/* Elements [at, at + n) of an entry, in memory layout. */
+void vt_store_write(const vt_store *store, vt_device *device, int entry, int64_t at, const void *values, int64_t n);
 /* Both bound, with the same entries: an EMA begins as a copy of the parameters. */
 void vt_store_copy(vt_store *to, const vt_store *from, vt_device *device);
 

@@ -130,6 +130,12 @@ vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool t
     return *place = t;
 }
 
+vt_tensor *vt_graph_low(vt_graph *g, const vt_store *store, int entry, bool trainable)
+{
+    bool has = store->low && store->low->dtype == g->precision.act && store->low->entries[entry].count;
+    return has ? vt_graph_stored(g, store->low, entry, trainable) : NULL;
+}
+
 vt_tensor *vt_graph_input(vt_graph *g, const char *name, vt_dtype dtype, int ndim, const int64_t *shape)
 {
     if (g->status) return NULL;

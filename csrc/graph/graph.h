@@ -38,7 +38,7 @@ typedef struct vt_tensor {
     int id, ndim;
     int64_t shape[VT_MAX_DIMS];
     vt_node *producer;         /* VT_WORKSPACE */
-    const vt_store *store;     /* VT_STORED, or what stands in for a store's entry in another dtype */
+    const vt_store *store;     /* VT_STORED */
     int entry;
     bool wants_grad;           /* a trainable parameter, or made from one */
     bool keep;                 /* read after the run: lives to its end */
@@ -114,6 +114,9 @@ vt_status vt_graph_status(const vt_graph *graph);
 
 /* The tensor of a store's entry (the same one at each call) and a step input. */
 vt_tensor *vt_graph_stored(vt_graph *g, const vt_store *store, int entry, bool trainable);
+/* What GEMMs read in place of such an entry: the low store's. NULL: they read the entry itself, or there is none of the
+ * activations' dtype. */
+vt_tensor *vt_graph_low(vt_graph *g, const vt_store *store, int entry, bool trainable);
 vt_tensor *vt_graph_input(vt_graph *g, const char *name, vt_dtype dtype, int ndim, const int64_t *shape);
 vt_tensor *vt_graph_find_input(const vt_graph *g, const char *name); /* NULL: none */
 
@@ -134,8 +137,8 @@ bool vt_same_shape(const vt_tensor *a, const vt_tensor *b);
 void vt_node_cost(const vt_node *n, vt_cost *cost);
 
 /* graph/autodiff.c: appends the gradient of nodes [first, last) for `seed` * loss; grads[i] is that of wrt's entry i or
- * of what stands in for it, NULL where the loss does not depend on it. `recompute`: activations inside a segment are
- * computed again, not kept. The two ops it needs of its own come from csrc/ops, which graph does not see. */
+ * of its low one, NULL where the loss does not depend on it. `recompute`: activations inside a segment are computed
+ * again, not kept. The two ops it needs of its own come from csrc/ops, which graph does not see. */
 typedef struct vt_autodiff {
     vt_tensor *(*fill)(vt_graph *g, const char *name, double value);                 /* [1] */
     vt_tensor *(*add)(vt_graph *g, const char *name, vt_tensor *a, vt_tensor *b);

@@ -29,8 +29,26 @@ vt_status vt_store_trained(vt_store *store, const char *role, const vt_store *of
     return st;
 }
 
+vt_status vt_store_lower(vt_store *store, vt_dtype dtype)
+{
+    vt_status st = VT_OK;
+    int index;
+    vt_store *low = store->low = vt_alloc(sizeof *low);
+    if (!low) return vt_fail_memory("parameter table");
+    vt_store_init(low, "low", dtype);
+    low->derived = true;
+    for (int i = 0; i < store->count && st == VT_OK; i++) {
+        vt_entry e = store->entries[i];
+        if (!e.gemm) e = (vt_entry){.name = e.name, .ndim = 1};
+        st = vt_store_add(low, &e, &index);
+    }
+    return st;
+}
+
 void vt_store_free(vt_store *store)
 {
+    if (store->low) vt_store_free(store->low);
+    vt_free(store->low);
     if (!store->like) vt_free(store->entries);
     vt_arena_free(&store->arena);
     *store = (vt_store){0};
@@ -100,6 +118,11 @@ void vt_entry_initialise(const vt_entry *e, uint64_t seed, float *values)
 size_t vt_store_bytes(const vt_store *store)
 {
     return (size_t)store->elements * vt_dtype_bytes(store->dtype);
+}
+
+size_t vt_store_low_bytes(const vt_store *store, vt_dtype activations)
+{
+    return store->low && store->low->dtype == activations ? vt_store_bytes(store->low) : 0;
 }
 
 int64_t vt_store_parameters(const vt_store *store)

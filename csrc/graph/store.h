@@ -4,6 +4,10 @@
  * the first build and finds them on later ones), so a store knows its bytes before anything is allocated. Stores made
  * by vt_store_like have the same entries at the same offsets: exp_avg of entry i lies where parameter i lies.
  *
+ * A store of parameters has a low one: what GEMMs read of it, rounded to bf16. It is bound with its store where the
+ * device's activations are bf16, and true from then on: the host changes a bound store through vt_store_write
+ * (graph/exec.h), a graph through an optimizer, and each of them writes both.
+ *
  * An entry has a file layout (timm's names and axis order) and a memory layout, joined by a permutation of axes that
  * loading, saving, tracing and export go through. */
 #ifndef VT_GRAPH_STORE_H
@@ -48,6 +52,7 @@ typedef struct vt_store {
     int64_t elements;              /* of the slab, padding included */
     void *data;                    /* the slab, on the device; NULL until vt_store_bind */
     const struct vt_store *like;   /* owns the entries, when not this store */
+    struct vt_store *low;          /* its own; NULL: none */
     bool derived;                  /* from another store: its tensors are named ROLE.NAME */
     vt_arena arena;                /* names */
 } vt_store;
@@ -56,6 +61,9 @@ void vt_store_init(vt_store *store, const char *role, vt_dtype dtype);
 void vt_store_like(vt_store *store, const char *role, const vt_store *of);
 /* The same of those entries that are not frozen. */
 vt_status vt_store_trained(vt_store *store, const char *role, const vt_store *of);
+/* Gives a store whose entries are all there its low one: entry i of either is the same; those that GEMMs do not read
+ * have no elements in it. */
+vt_status vt_store_lower(vt_store *store, vt_dtype dtype);
 void vt_store_free(vt_store *store); /* not the slab: its device owns it */
 
 /* Adds an entry; name and shape are copied. `entry->file_axis` all zeros means the identity. */
@@ -63,7 +71,8 @@ vt_status vt_store_add(vt_store *store, const vt_entry *entry, int *index);
 int vt_store_find(const vt_store *store, const char *name); /* -1: none */
 /* The initial values of an entry, in memory layout: a function of seed and name alone. */
 void vt_entry_initialise(const vt_entry *entry, uint64_t seed, float *values);
-size_t vt_store_bytes(const vt_store *store);
+size_t vt_store_bytes(const vt_store *store); /* of its own slab */
+size_t vt_store_low_bytes(const vt_store *store, vt_dtype activations); /* of the low one's, where it is bound */
 int64_t vt_store_parameters(const vt_store *store); /* elements without padding */
 
 void vt_entry_file_shape(const vt_entry *entry, int64_t shape[VT_MAX_DIMS]);

@@ -9,7 +9,7 @@ vt_status vt_eval_build(vt_eval *eval, const vt_model_config *m, vt_store *weigh
     eval->graph->precision = precision;
     vt_builder b = {.g = eval->graph, .params = weights, .suffix = "", .batch = batch};
     int64_t shape[] = {batch, m->img_height, m->img_width, m->in_chans};
-    vt_nn_cast_weights(&b);
+    vt_nn_low_weights(&b);
     vt_heads heads = vt_model_build(&b, m, vt_graph_input(b.g, "images", image_dtype, 4, shape));
     eval->logits = vt_model_eval_logits(&b, heads);
     if (eval->logits) eval->logits->keep = true;

@@ -115,5 +115,5 @@ vt_status vt_model_declare(vt_store *params, const vt_model_config *c)
     vt_model_build(&b, c, vt_graph_input(g, "images", VT_U8, 4, shape));
     st = vt_graph_status(g);
     vt_graph_destroy(g);
-    return st;
+    return st ? st : vt_store_lower(params, VT_BF16);
 }

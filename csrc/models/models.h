@@ -24,7 +24,7 @@ vt_status vt_model_check(const vt_model_config *config);
 vt_heads vt_model_build(vt_builder *b, const vt_model_config *config, vt_tensor *images);
 /* mean of the heads' logits at evaluation */
 vt_tensor *vt_model_eval_logits(vt_builder *b, vt_heads heads);
-/* Declares the model's parameters in an empty store, by building its graph once. */
+/* Declares the model's parameters in an empty store, by building its graph once, and then its low store. */
 vt_status vt_model_declare(vt_store *params, const vt_model_config *config);
 
 #endif

@@ -4,17 +4,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-
-static void *entry_data(const vt_store *s, int entry)
-{
-    return (char *)s->data + (size_t)s->entries[entry].offset * vt_dtype_bytes(s->dtype);
-}
+#include "graph/exec.h"
 
 void vt_weights_put_entry(const vt_store *s, vt_device *d, int entry, const float *values, float *scratch)
 {
     const vt_entry *e = &s->entries[entry];
     vt_entry_from_file(e, values, scratch, sizeof *values);
-    d->backend->write(d, entry_data(s, entry), scratch, (size_t)e->count * sizeof *values);
+    vt_store_write(s, d, entry, 0, scratch, e->count);
 }
 
 vt_status vt_weights_read_entry(const vt_store *s, vt_device *d, int entry, float *out)
@@ -22,7 +18,7 @@ vt_status vt_weights_read_entry(const vt_store *s, vt_device *d, int entry, floa
     const vt_entry *e = &s->entries[entry];
     float *memory = vt_alloc_raw((size_t)e->count * sizeof *memory);
     if (!memory) return vt_fail_memory(e->name);
-    d->backend->read(d, entry_data(s, entry), memory, (size_t)e->count * sizeof *memory);
+    d->backend->read(d, (const float *)s->data + e->offset, memory, (size_t)e->count * sizeof *memory);
     vt_entry_to_file(e, memory, out, sizeof *out);
     vt_free(memory);
     return VT_OK;
@@ -42,7 +38,7 @@ vt_status vt_weights_initialise(const vt_store *s, vt_device *d, uint64_t seed)
     if (!values) return vt_fail_memory("initial weights");
     for (int i = 0; i < s->count; i++) {
         vt_entry_initialise(&s->entries[i], seed, values);
-        d->backend->write(d, entry_data(s, i), values, (size_t)s->entries[i].count * sizeof *values);
+        vt_store_write(s, d, i, 0, values, s->entries[i].count);
     }
     vt_free(values);
     return VT_OK;

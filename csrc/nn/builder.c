@@ -34,28 +34,28 @@ vt_tensor *vt_gemm_param(vt_builder *b, const vt_entry *entry)
     return t && b->low ? b->low[t->entry] : t;
 }
 
-void vt_nn_cast_weights(vt_builder *b)
+void vt_nn_low_weights(vt_builder *b)
 {
     vt_graph *g = b->g;
     size_t n = (size_t)b->params->count;
     if (g->status || g->precision.act == g->real) return;
-    vt_tensor **low = vt_arena_alloc(&g->arena, n * sizeof *low), **from = vt_arena_alloc(&g->arena, 2 * n * sizeof *from);
-    if (!low || !from) {
+    vt_tensor **low = b->low = vt_arena_alloc(&g->arena, 3 * n * sizeof *low);
+    if (!low) {
         g->status = vt_fail_memory("graph");
         return;
     }
-    vt_tensor **to = from + n;
+    vt_tensor **from = low + n, **to = from + n;
     int count = 0;
-    for (int i = 0; i < b->params->count; i++)
-        if (b->params->entries[i].gemm) from[count++] = vt_graph_stored(g, b->params, i, b->train);
-    vt_cast_all(g, "weights", from, count, g->precision.act, to);
-    for (int i = 0; i < count && !g->status; i++) {
-        to[i]->wants_grad = from[i]->wants_grad;
-        to[i]->store = from[i]->store;
-        to[i]->entry = from[i]->entry;
-        low[from[i]->entry] = to[i];
+    for (int i = 0; i < b->params->count; i++) {
+        if (!b->params->entries[i].gemm) continue;
+        low[i] = vt_graph_low(g, b->params, i, b->train && !b->params->entries[i].frozen);
+        if (!low[i]) from[count++] = vt_graph_stored(g, b->params, i, false);
     }
-    b->low = low;
+    if (count && b->train && !g->status)
+        g->status = vt_fail(VT_INVALID, "%s has no low store to be trained with", b->params->role);
+    if (!count || g->status) return;
+    vt_cast_all(g, "weights", from, count, g->precision.act, to);
+    for (int i = 0; i < count && !g->status; i++) low[from[i]->entry] = to[i];
 }
 
 vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float value)

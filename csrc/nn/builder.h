@@ -22,8 +22,9 @@ typedef struct vt_builder {
  * says so of others. */
 vt_tensor *vt_param(vt_builder *b, const vt_entry *entry);
 vt_tensor *vt_gemm_param(vt_builder *b, const vt_entry *entry); /* one that GEMMs read */
-/* Before the model is built, where activations are not `real`: copies of the declared parameters that GEMMs read. */
-void vt_nn_cast_weights(vt_builder *b);
+/* Before the model is built, where activations are not `real`: GEMMs read the low store of the declared parameters, or
+ * where those have none (an average, which is not trained) casts that the graph makes. */
+void vt_nn_low_weights(vt_builder *b);
 vt_tensor *vt_param_constant(vt_builder *b, const char *name, int64_t n, float value); /* [n], not decayed */
 
 /* y = x w^T + b with parameters NAME.weight [n, k], NAME.bias [n]: truncated normal 0.02, zero. A head's y are logits,

@@ -346,8 +346,8 @@ static vt_tensor *numbered(vt_case_graph *c, const char *name, int i, float cent
 }
 
 /* Of the optimizer named like the case's op. dim: elements of the first parameter and of the others, the flag, step,
- * how many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, the third
- * is 0. */
+ * how many more than two, 1: without Nesterov; value 1: clipped. Every third parameter has no average, every fifth no
+ * copy, the third is 0. */
 static void build_optimizer(vt_case_graph *c, const vt_case *s)
 {
     const vt_optimizer *kind;
@@ -365,7 +365,11 @@ static void build_optimizer(vt_case_graph *c, const vt_case *s)
                                       .moment = {numbered(c, "m", i, 0, 0.5f, n), numbered(c, "v", i, 0.5f, 0.5f, n)},
                                       .ema = i % 3 == 1 ? NULL : numbered(c, "e", i, 0, 1, n),
                                       .rate = i % 4 == 3 ? 0.25f : 1, .decay = i % 2 == 0};
+        if (params[i].param) c->store.entries[params[i].param->entry].gemm = i % 5 != 1;
     }
+    if (!c->g->status) c->g->status = vt_store_lower(&c->store, VT_BF16);
+    for (int i = 0; i < count && !c->g->status; i++)
+        params[i].copy = vt_graph_low(c->g, &c->store, params[i].param->entry, false);
     in.norm = vt_grad_norm(c->g, "norm", grads, count);
     vt_update_attrs a = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .momentum = 0.8};
     vt_optimizer_step(c->g, s->op, kind, &a, &in, params, count);

@@ -234,14 +234,17 @@ typedef struct vt_update_inputs {
     vt_tensor *flag, *control, *step, *norm; /* real [1], f32 [VT_CONTROL_COUNT], i32 [1], real [1] */
 } vt_update_inputs;
 typedef struct vt_update_param {
-    vt_tensor *param, *grad, *ema, *moment[VT_MOMENTS]; /* of one shape; ema may be NULL */
+    vt_tensor *param, *grad, *moment[VT_MOMENTS]; /* of one shape, as these, which may be NULL: */
+    vt_tensor *ema;
+    vt_tensor *copy;               /* for GEMMs, in the activations' dtype where that is not real */
     float rate;                    /* of the learning rate */
     bool decay;                    /* weight decay applies */
 } vt_update_param;
 /* One step of an optimizer over n parameters p with gradients g, in place, unless flag is set. With t = step + 1, lr
  * the step's times the parameter's rate, decay the step's or 0, and m, v the moments:
  *
- *   all     first g *= min(1, max_norm / (norm + 1e-6)) where max_norm > 0; last ema = d ema + (1 - d) p
+ *   all     first g *= min(1, max_norm / (norm + 1e-6)) where max_norm > 0; last ema = d ema + (1 - d) p,
+ *           copy = p rounded to nearest even
  *   adamw   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;  p *= 1 - lr decay
  *           p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
  *           (Loshchilov and Hutter, 2019; torch.optim.AdamW)

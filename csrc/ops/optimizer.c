@@ -36,8 +36,12 @@ static vt_status check_group(vt_graph *g, vt_node *n, int i, int inputs)
 {
     vt_tensor *const *in = n->in + VT_UPDATE_GROUPS + i * inputs;
     for (int k = 0; k < inputs; k++) {
-        if (k == VT_UPDATE_EMA && !in[k]) continue;
-        VT_EXPECT(vt_is_real(g, in[k]), "input %d of parameter %d is missing or not %s", k, i, vt_dtype_name(g->real));
+        bool copy = k == VT_UPDATE_COPY;
+        if ((copy || k == VT_UPDATE_EMA) && !in[k]) continue;
+        vt_dtype dtype = copy ? g->precision.act : g->real;
+        VT_EXPECT(in[k] && in[k]->dtype == dtype, "input %d of parameter %d is missing or not %s", k, i,
+                  vt_dtype_name(dtype));
+        VT_EXPECT(!copy || dtype != g->real, "GEMMs read %s itself: there is nothing to copy", in[0]->name);
         VT_EXPECT(k == VT_UPDATE_GRAD || in[k]->memory == VT_STORED, "%s is not in a store", in[k]->name);
         VT_EXPECT(vt_tensor_count(in[0]) == vt_tensor_count(in[k]), "%s is %s, %s is %s", in[0]->name,
                   VT_SHAPE(in[0]), in[k]->name, VT_SHAPE(in[k]));
@@ -65,7 +69,9 @@ void vt_optimizer_cost(const vt_node *n, vt_cost *cost)
     *cost = (vt_cost){0};
     for (int i = VT_UPDATE_GROUPS; i < n->n_in; i++) {
         const vt_tensor *t = n->in[i];
-        if (t) cost->bytes += (t->memory == VT_STORED ? 2.0 : 1.0) * (double)vt_tensor_bytes(t);
+        if (!t) continue;
+        bool copy = t->dtype != n->in[VT_UPDATE_GROUPS]->dtype;
+        cost->bytes += (t->memory == VT_STORED && !copy ? 2.0 : 1.0) * (double)vt_tensor_bytes(t);
     }
 }
 
@@ -86,6 +92,7 @@ void vt_optimizer_step(vt_graph *g, const char *name, const vt_optimizer *kind, 
         group[VT_UPDATE_PARAM] = params[i].param;
         group[VT_UPDATE_GRAD] = params[i].grad;
         group[VT_UPDATE_EMA] = params[i].ema;
+        group[VT_UPDATE_COPY] = params[i].copy;
         for (int k = 0; k < kind->moments; k++) group[VT_UPDATE_MOMENT + k] = params[i].moment[k];
         rate[i] = params[i].rate;
         decay[i] = params[i].decay;

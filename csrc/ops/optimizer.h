@@ -45,6 +45,6 @@ static inline void vt_group_average(const vt_group *g, const vt_update *u)
 
 /* The shape rule of an optimizer with so many moments a parameter. */
 vt_status vt_optimizer_infer(vt_graph *g, vt_node *n, int moments);
-void vt_optimizer_cost(const vt_node *n, vt_cost *cost); /* gradients are read, all else is read and written */
+void vt_optimizer_cost(const vt_node *n, vt_cost *cost); /* gradients are read, copies written, all else is both */
 
 #endif

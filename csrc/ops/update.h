@@ -10,8 +10,8 @@
 
 /* A node's inputs; then a group for each parameter: */
 enum { VT_UPDATE_FLAG, VT_UPDATE_CONTROL, VT_UPDATE_STEP, VT_UPDATE_NORM, VT_UPDATE_GROUPS };
-/* the parameter, its gradient, its average or NULL, and as many moments as the optimizer has. */
-enum { VT_UPDATE_PARAM, VT_UPDATE_GRAD, VT_UPDATE_EMA, VT_UPDATE_MOMENT };
+/* the parameter, its gradient, its average or NULL, its copy or NULL, and as many moments as the optimizer has. */
+enum { VT_UPDATE_PARAM, VT_UPDATE_GRAD, VT_UPDATE_EMA, VT_UPDATE_COPY, VT_UPDATE_MOMENT };
 
 /* Of a step, for all parameters. */
 typedef struct vt_update {

@@ -36,7 +36,7 @@ static vt_status open_own(own *o, vt_device *device, const float *x)
     y->keep = true;
     VT_TRY(vt_graph_plan(o->g));
     VT_TRY(vt_store_bind(&o->w, device));
-    device->backend->write(device, o->w.data, x, sizeof(float) * SIDE * SIDE);
+    vt_store_write(&o->w, device, index, 0, x, SIDE * SIDE);
     VT_TRY(vt_exec_create(&o->exec, o->g, &o->workspace));
     vt_exec_bind(o->exec, "x", x);
 fail:

@@ -8,7 +8,8 @@
 #include "train/teacher.h"
 
 const char *const vt_ledger_class_name[VT_BYTES_CLASSES] = {
-    [VT_BYTES_PARAMETERS] = "parameters", [VT_BYTES_OPTIMIZER] = "optimizer", [VT_BYTES_EMA] = "ema",
+    [VT_BYTES_PARAMETERS] = "parameters", [VT_BYTES_COPIES] = "copies", [VT_BYTES_OPTIMIZER] = "optimizer",
+    [VT_BYTES_EMA] = "ema",
     [VT_BYTES_STATE] = "state", [VT_BYTES_TEACHER] = "teacher", [VT_BYTES_ACTIVATIONS] = "activations",
     [VT_BYTES_GRADIENTS] = "gradients", [VT_BYTES_GAPS] = "gaps", [VT_BYTES_SCRATCH] = "scratch",
     [VT_BYTES_INPUTS] = "inputs", [VT_BYTES_EVALUATION] = "evaluation", [VT_BYTES_LOADER] = "loader"};
@@ -173,16 +174,16 @@ static void share(vt_ledger *l, const vt_graph *g, const vt_device *d)
     l->bytes[VT_BYTES_SCRATCH] = larger(l->bytes[VT_BYTES_SCRATCH], vt_exec_scratch_bytes(g, d));
 }
 
-/* As a training run makes them: on the weights and, with an EMA, on that. */
-static vt_status share_evaluation(vt_ledger *l, const vt_model_config *model, vt_store *params,
+/* As a training run makes it, on the weights or on their EMA. */
+static vt_status share_evaluation(vt_ledger *l, const vt_model_config *model, vt_store *weights,
                                   const vt_train_options *o, const vt_device *d)
 {
     vt_eval eval;
     int batch = o->batch_size < VT_EVAL_BATCH ? o->batch_size : VT_EVAL_BATCH;
-    vt_status st = vt_eval_build(&eval, model, params, VT_U8, batch, d->precision);
+    vt_status st = vt_eval_build(&eval, model, weights, VT_U8, batch, d->precision);
     if (st) return st;
     share(l, eval.graph, d);
-    l->bytes[VT_BYTES_EVALUATION] = (o->ema ? 2 : 1) * vt_exec_ring_bytes(d, vt_exec_slot_bytes(eval.graph));
+    l->bytes[VT_BYTES_EVALUATION] += vt_exec_ring_bytes(d, vt_exec_slot_bytes(eval.graph));
     vt_eval_close(&eval);
     return VT_OK;
 }
@@ -243,12 +244,14 @@ vt_status vt_ledger_read(vt_ledger *l, const vt_model_config *model, const vt_tr
     VT_TRY(split_workspace(l, step.graph));
     share(l, step.graph, device);
     if (loading) VT_TRY(share_evaluation(l, model, &params, o, device));
+    if (loading && o->ema) VT_TRY(share_evaluation(l, model, &stores.ema, o, device));
     l->bytes[VT_BYTES_GAPS] = l->workspace - l->bytes[VT_BYTES_ACTIVATIONS] - l->bytes[VT_BYTES_GRADIENTS];
     l->flops_forward *= o->micro_batches;
     l->flops_step *= repeats;
     l->flops_recomputed *= repeats;
     l->parameters = vt_store_parameters(&params);
     l->bytes[VT_BYTES_PARAMETERS] = vt_store_bytes(&params);
+    l->bytes[VT_BYTES_COPIES] = vt_store_low_bytes(&params, device->precision.act);
     for (int k = 0; k < stores.moments; k++) l->bytes[VT_BYTES_OPTIMIZER] += vt_store_bytes(&stores.moment[k]);
     l->bytes[VT_BYTES_EMA] = o->ema ? vt_store_bytes(&stores.ema) : 0;
     l->bytes[VT_BYTES_STATE] = vt_store_bytes(&stores.state);
@@ -302,6 +305,7 @@ vt_status vt_ledger_fit(vt_fit *f, size_t bytes, const vt_model_config *model, c
 void vt_ledger_table(vt_text *t, const vt_ledger *l)
 {
     static const char *const what[VT_BYTES_CLASSES] = {[VT_BYTES_PARAMETERS] = "",
+                                                       [VT_BYTES_COPIES] = "of weights, for GEMMs in bf16",
                                                        [VT_BYTES_OPTIMIZER] = "its moments",
                                                        [VT_BYTES_EMA] = "average of the weights",
                                                        [VT_BYTES_STATE] = "",

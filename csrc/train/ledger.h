@@ -10,6 +10,7 @@
  * is cut at its fullest moment. */
 typedef enum vt_ledger_class {
     VT_BYTES_PARAMETERS,
+    VT_BYTES_COPIES,      /* in bf16, of those that GEMMs read */
     VT_BYTES_OPTIMIZER,   /* AdamW's two moments */
     VT_BYTES_EMA,
     VT_BYTES_STATE,       /* the flag of rule 5, class weights */

@@ -47,8 +47,7 @@ vt_status vt_stores_bind(vt_stores *s, vt_device *device, bool ema)
 void vt_stores_weigh(const vt_stores *s, vt_device *device, const float *class_weights)
 {
     if (!class_weights) return;
-    const vt_entry *e = &s->state.entries[STATE_WEIGHTS];
-    device->backend->write(device, (float *)s->state.data + e->offset, class_weights, (size_t)e->count * sizeof(float));
+    vt_store_write(&s->state, device, STATE_WEIGHTS, 0, class_weights, s->state.entries[STATE_WEIGHTS].count);
 }
 
 int vt_step_lanes(int micro_count, int most)
@@ -115,7 +114,7 @@ static void want_grads(build *b)
     const vt_store *params = b->stores->params;
     for (int i = 0; i < params->count; i++) vt_graph_stored(b->g, params, i, !params->entries[i].frozen);
     vt_builder nn = {.g = b->g, .params = b->stores->params, .train = true};
-    vt_nn_cast_weights(&nn);
+    vt_nn_low_weights(&nn);
     b->low = nn.low;
 }
 
@@ -185,6 +184,7 @@ static void optimizer(build *b)
         *p = (vt_update_param){.param = vt_graph_stored(b->g, s->params, i, true), .grad = b->step->grads[i],
                                .rate = (float)pow(b->c->layer_decay, layers - entries[i].layer),
                                .decay = entries[i].decay && !entries[i].undecayed};
+        p->copy = vt_graph_low(b->g, s->params, i, true);
         if (b->c->ema) p->ema = vt_graph_stored(b->g, &s->ema, i, false);
         for (int k = 0; k < s->moments; k++) p->moment[k] = vt_graph_stored(b->g, &s->moment[k], at, false);
     }

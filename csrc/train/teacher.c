@@ -10,8 +10,7 @@
 struct vt_teacher {
     vt_checkpoint checkpoint; /* open as long as the teacher is */
     vt_model_config config;
-    vt_store params;          /* fp32 */
-    vt_store low;             /* the same in bf16, for GEMMs; bound where activations are bf16 */
+    vt_store params;
     vt_device *device;        /* that it is loaded on; NULL: none */
 };
 
@@ -61,8 +60,6 @@ vt_status vt_teacher_open(vt_teacher **teacher, const char *path, const char *mo
     t->config = t->checkpoint.model;
     VT_TRY(t->checkpoint.ours ? check_named(t, model) : name_bare(t, model));
     VT_TRY(vt_model_declare(&t->params, &t->config));
-    vt_store_like(&t->low, "teacher.bf16", &t->params);
-    t->low.dtype = VT_BF16;
     *teacher = t;
     return VT_OK;
 fail:
@@ -74,7 +71,6 @@ void vt_teacher_close(vt_teacher *t)
 {
     if (!t) return;
     vt_teacher_unload(t);
-    vt_store_free(&t->low);
     vt_store_free(&t->params);
     vt_checkpoint_close(&t->checkpoint);
     vt_free(t);
@@ -110,32 +106,6 @@ vt_status vt_teacher_check(const vt_teacher *t, const vt_model_config *student, 
 
 /* --- on a device --- */
 
-/* To nearest even, as the op cast; NaN stays one. */
-static uint16_t to_bf16(float value)
-{
-    union { float f; uint32_t bits; } v = {value};
-    if (value != value) return (uint16_t)(v.bits >> 16 | 0x40);
-    return (uint16_t)((v.bits + 0x7fff + (v.bits >> 16 & 1)) >> 16);
-}
-
-static vt_status lower(vt_teacher *t)
-{
-    const vt_backend *b = t->device->backend;
-    for (int i = 0; i < t->params.count; i++) {
-        const vt_entry *e = &t->params.entries[i];
-        size_t n = (size_t)e->count, at = (size_t)e->offset;
-        if (!e->gemm) continue;
-        float *values = vt_alloc_raw(n * (sizeof *values + sizeof(uint16_t)));
-        uint16_t *rounded = (uint16_t *)(values + n);
-        if (!values) return vt_fail_memory("teacher");
-        b->read(t->device, (const float *)t->params.data + at, values, n * sizeof *values);
-        for (size_t k = 0; k < n; k++) rounded[k] = to_bf16(values[k]);
-        b->write(t->device, (uint16_t *)t->low.data + at, rounded, n * sizeof *rounded);
-        vt_free(values);
-    }
-    return VT_OK;
-}
-
 vt_status vt_teacher_load(vt_teacher *t, vt_device *device)
 {
     vt_status st;
@@ -144,9 +114,6 @@ vt_status vt_teacher_load(vt_teacher *t, vt_device *device)
     t->device = device;
     VT_TRY(vt_store_bind(&t->params, device));
     VT_TRY(vt_checkpoint_load_weights(&t->checkpoint, &t->params, device, false));
-    if (device->precision.act == t->params.dtype) return VT_OK;
-    VT_TRY(vt_store_bind(&t->low, device));
-    VT_TRY(lower(t));
     return VT_OK;
 fail:
     vt_teacher_unload(t);
@@ -157,26 +124,15 @@ void vt_teacher_unload(vt_teacher *t)
 {
     if (!t->device) return;
     vt_store_unbind(&t->params, t->device);
-    vt_store_unbind(&t->low, t->device);
     t->device = NULL;
 }
 
 size_t vt_teacher_bytes(const vt_teacher *t, vt_precision precision)
 {
-    return vt_store_bytes(&t->params) + (precision.act == t->params.dtype ? 0 : vt_store_bytes(&t->low));
+    return vt_store_bytes(&t->params) + vt_store_low_bytes(&t->params, precision.act);
 }
 
 /* --- in a graph --- */
-
-static vt_tensor **low_weights(const vt_teacher *t, vt_graph *g)
-{
-    if (g->precision.act == g->real) return NULL;
-    vt_tensor **low = vt_arena_alloc(&g->arena, (size_t)t->params.count * sizeof *low);
-    if (!low) g->status = vt_fail_memory("teacher");
-    for (int i = 0; low && i < t->params.count; i++)
-        if (t->params.entries[i].gemm) low[i] = vt_graph_stored(g, &t->low, i, false);
-    return low;
-}
 
 vt_tensor *vt_teacher_build(const vt_teacher *t, vt_graph *g, vt_tensor *images, const vt_effects *effects)
 {
@@ -184,7 +140,8 @@ vt_tensor *vt_teacher_build(const vt_teacher *t, vt_graph *g, vt_tensor *images,
     int first = g->n_nodes, marks = g->n_marks;
     /* The builder adds nothing to a store that has the model's entries. */
     vt_builder b = {.g = g, .params = (vt_store *)&t->params, .suffix = "", .batch = images->shape[0],
-                    .effects = effects, .low = low_weights(t, g)};
+                    .effects = effects};
+    vt_nn_low_weights(&b);
     vt_tensor *logits = vt_model_eval_logits(&b, vt_model_build(&b, &t->config, images));
     g->n_marks = marks; /* --all shows the student's activations */
     for (int i = first; i < g->n_nodes; i++) {

@@ -272,7 +272,7 @@ static vt_status trace_forward(trace *t)
                     .batch = t->batch.size};
     b.random = (vt_random){vt_graph_input(g, "step", VT_I32, 1, (int64_t[]){1}),
                            vt_graph_input(g, "slots", VT_I32, 1, &t->batch.size), 0};
-    vt_nn_cast_weights(&b);
+    vt_nn_low_weights(&b);
     vt_heads heads = vt_model_build(&b, c, vt_graph_input(g, "images", VT_F32, 4, shape));
     VT_TRY(vt_graph_status(g));
     heads.logits->keep = true;

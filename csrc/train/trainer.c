@@ -145,12 +145,11 @@ static void bind(vt_trainer *t, const vt_micro *micros)
  * tensor, says why. */
 static vt_status explain(vt_trainer *t, int back)
 {
-    vt_device *d = t->model->device;
     t->number -= t->unread; /* where inputs are read in place, the second run draws as the first did */
     t->unread = 0;
     vt_status st = vt_exec_run_checked(t->exec, back);
     float zero = 0;
-    d->backend->write(d, t->stores.state.data, &zero, sizeof zero);
+    vt_store_write(&t->stores.state, t->model->device, t->step.flag->entry, 0, &zero, 1);
     if (st == VT_OK) st = vt_fail(VT_FAILED, "loss or gradient norm is not finite, but no op's output is");
     return vt_fail_in(st, "step %d is not finite and was not taken; the weights are those before it: lower --lr or set "
                       "--clip-grad", (int)t->number);

@@ -52,6 +52,24 @@ TEST(a_store_like_another)
     vt_store_free(&s);
 }
 
+TEST(a_low_store)
+{
+    vt_store s;
+    int index;
+    vt_store_init(&s, "param", VT_F32);
+    CHECK_OK(vt_store_add(&s, &(vt_entry){.name = "w", .ndim = 2, .shape = {3, 5}, .gemm = true}, &index));
+    CHECK_OK(vt_store_add(&s, &(vt_entry){.name = "norm", .ndim = 1, .shape = {700}}, &index));
+    CHECK_OK(vt_store_add(&s, &(vt_entry){.name = "b", .ndim = 1, .shape = {3}, .gemm = true}, &index));
+    CHECK_OK(vt_store_lower(&s, VT_BF16));
+    CHECK_EQ(s.low->count, 3);
+    CHECK_EQ(vt_store_parameters(s.low), 3 * 5 + 3);
+    CHECK_EQ(vt_store_find(s.low, "b"), 2);
+    CHECK_EQ(vt_store_bytes(s.low), 2 * VT_ALIGN);
+    CHECK_EQ(vt_store_low_bytes(&s, VT_BF16), 2 * VT_ALIGN);
+    CHECK_EQ(vt_store_low_bytes(&s, VT_F32), 0);
+    vt_store_free(&s);
+}
+
 /* A patch embedding: [D, C, ph, pw] in the file, [D, ph, pw, C] in memory. */
 TEST(layouts)
 {
@@ -144,6 +162,7 @@ int main(void)
 {
     RUN(entries_are_found_and_aligned);
     RUN(a_store_like_another);
+    RUN(a_low_store);
     RUN(layouts);
     RUN(the_identity_is_the_default);
     RUN(initial_values);

@@ -50,5 +50,10 @@ while read -r line; do
 done < <(grep -rnE '\b(malloc|calloc|realloc|aligned_alloc|strdup)\(' csrc tools --include='*.[ch]' |
     grep -vE 'csrc/base/alloc\.|vt_' || true)
 
+while read -r line; do
+    breach "a store is written through vt_store_write: $line"
+done < <(grep -rn -e '->write(' csrc tools --include='*.[ch]' |
+    grep -vE 'csrc/(graph/device|train/selftest|train/bench_time)\.c:' || true) # the latter two write workspaces
+
 [ "$breaches" -eq 0 ] && echo "structure: ok"
 [ "$breaches" -eq 0 ]

@@ -134,7 +134,9 @@ TEST(the_end_of_a_step)
             STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {input(g, SHAPE(4)), W}));
     REFUSED("x is not in a store",
             STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W, W}, .ema = input(g, SHAPE(4))));
-    REFUSED("input 4 of parameter 0 is missing", STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W}));
+    REFUSED("there is nothing to copy",
+            STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W, W}, .copy = W));
+    REFUSED("input 5 of parameter 0 is missing", STEP(CONTROL, .param = W, .grad = input(g, SHAPE(4)), .moment = {W}));
     REFUSED("step block", STEP(input(g, SHAPE(3)), .param = W, .grad = input(g, SHAPE(4)), .moment = {W, W}));
     CHECK_EQ(vt_optimizer_find(&adamw, "adamv"), VT_INVALID);
     CHECK(strstr(vt_error(), "did you mean adamw; there are adamw|lamb|"));

@@ -35,10 +35,12 @@ def main():
                  ["--micro-batch-size", "4"], ["--micro-batch-size", "2", "--grad-accum-steps", "3"],
                  ["--micro-batch-size", "2", "--grad-accum-steps", "5", "--lanes", "1"], ["--batch-size", "80"],
                  ["--batch-size", "1", "--aug-repeats", "1"],
-                 ["--residual", "bf16", "--drop-path", "0.1", "--drop", "0.1"])
+                 ["--residual", "bf16", "--drop-path", "0.1", "--drop", "0.1"],
+                 ["--batch-size", "1", "--aug-repeats", "1", "--freeze", "[!h]*", "--embed-dim", "96"])
         for flags in cases:
             p = plan(*flags)
             check(p["peak_bytes"] == sum(p["bytes"].values()), "the classes add up")
+            check((p["bytes"]["copies"] > 0) == ("fp32" not in flags), "copies of the weights in bf16 alone")
             for told in p["bytes"]["inputs"], p["bytes"]["evaluation"], p["host_bytes"]:
                 check(told > 0, "what lies beside the workspace is told")
             used = taken(*flags)
@@ -52,7 +54,7 @@ def main():
         flags += ["--recompute"] if fitted["recompute"] else []
         check(taken(*flags) == fitted["peak_bytes"], "and what it proposes takes what it says")
         text = simt.run([VITC, "plan", "--device", "cuda", *simt.MODEL, "--num-classes", "3"]).stdout
-        for part in ("inputs", "evaluation", "driver", "on the host", "peak"):
+        for part in ("copies", "inputs", "evaluation", "driver", "on the host", "peak"):
             check(part in text, f"the table has {part}", text)
     return check.failures > 0
 

@@ -39,6 +39,7 @@ TEST(slabs_to_the_byte)
         CHECK_EQ(l.workspace, model->workspace.bytes);
         CHECK_EQ(l.bytes[VT_BYTES_SCRATCH], model->workspace.scratch_bytes);
         CHECK_EQ(l.bytes[VT_BYTES_PARAMETERS], vt_store_bytes(&model->params));
+        CHECK_EQ(l.bytes[VT_BYTES_COPIES], 0);
         CHECK_EQ(l.bytes[VT_BYTES_EMA], o.ema ? vt_store_bytes(&trainer->stores.ema) : 0);
         CHECK_EQ(l.bytes[VT_BYTES_OPTIMIZER], 2 * vt_store_bytes(&trainer->stores.moment[0]));
         CHECK_EQ(l.bytes[VT_BYTES_ACTIVATIONS] + l.bytes[VT_BYTES_GRADIENTS] + l.bytes[VT_BYTES_GAPS], l.workspace);
