@@ -11,14 +11,53 @@ function(vitc_without_cuda reason)
   message(STATUS "CUDA backend: left out: ${reason}")
 endfunction()
 
-# nvcc on PATH, in /usr/local/cuda, or as the pip wheels lay it out: .../site-packages/nvidia/{cuda_nvcc,cuNN}/bin.
+# nvcc as CUDACXX says, on PATH, in /usr/local/cuda, or as the pip wheels of CUDA 13 lay it out:
+# .../site-packages/nvidia/cu13/bin.
 function(vitc_find_nvcc)
   file(GLOB wheels "$ENV{VIRTUAL_ENV}/lib/python3*/site-packages/nvidia/*/bin"
        "/usr/lib/python3/dist-packages/nvidia/*/bin" "/usr/local/lib/python3*/*-packages/nvidia/*/bin")
-  find_program(VITC_NVCC nvcc HINTS $ENV{CUDACXX} $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin
-               PATHS /usr/local/cuda/bin ${wheels})
+  if(NOT "$ENV{CUDACXX}" STREQUAL "")
+    find_program(VITC_NVCC NAMES $ENV{CUDACXX})
+    set(VITC_NO_NVCC "CUDACXX is $ENV{CUDACXX}, which is no program" PARENT_SCOPE)
+    return()
+  endif()
+  set(VITC_NO_NVCC "nvcc was not found; put it on PATH or set CUDACXX" PARENT_SCOPE)
+  find_program(VITC_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin PATHS /usr/local/cuda/bin ${wheels})
   mark_as_advanced(VITC_NVCC)
 endfunction()
+
+# The wheels' libraries lie in lib, where nvcc looks into lib64, and have no name without a version, by which CMake
+# looks. Sets VITC_WHEEL_LIBRARIES, that folder; empty: nvcc is of no wheel.
+function(vitc_find_wheel_libraries)
+  get_filename_component(bin ${VITC_NVCC} DIRECTORY)
+  get_filename_component(root ${bin} DIRECTORY)
+  file(GLOB runtime ${root}/lib/libcudart.so.[0-9][0-9])
+  file(GLOB cublas ${root}/lib/libcublasLt.so.[0-9][0-9])
+  set(VITC_WHEEL_LIBRARIES "" PARENT_SCOPE)
+  if(runtime AND NOT EXISTS ${root}/lib64)
+    set(VITC_WHEEL_LIBRARIES ${root}/lib PARENT_SCOPE)
+    set(CUDA_CUDART ${runtime} CACHE FILEPATH "of the wheels") # by these names FindCUDAToolkit keeps what it found
+    set(CUDA_cudart_LIBRARY ${runtime} CACHE FILEPATH "of the wheels")
+    if(cublas)
+      set(CUDA_cublasLt_LIBRARY ${cublas} CACHE FILEPATH "of the wheels")
+    endif()
+    mark_as_advanced(CUDA_CUDART CUDA_cudart_LIBRARY CUDA_cublasLt_LIBRARY)
+  endif()
+endfunction()
+
+# CMake links a program to learn what the compiler is. The folder is for that alone: taken for one where programs look
+# by themselves, it would be left out of their run path.
+macro(vitc_enable_cuda)
+  vitc_find_wheel_libraries()
+  set(vitc_library_path "$ENV{LIBRARY_PATH}")
+  if(VITC_WHEEL_LIBRARIES)
+    set(ENV{LIBRARY_PATH} "${VITC_WHEEL_LIBRARIES}:${vitc_library_path}")
+  endif()
+  enable_language(CUDA)
+  list(REMOVE_ITEM CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES "${VITC_WHEEL_LIBRARIES}")
+  set(ENV{LIBRARY_PATH} "${vitc_library_path}")
+  set(CMAKE_CUDA_RUNTIME_LIBRARY None) # CUDA::cudart is linked by name; not a second, static one
+endmacro()
 
 # The newest architectures that this nvcc compiles for, among those vitc has kernels for.
 function(vitc_architectures result)
@@ -47,11 +86,11 @@ macro(vitc_cuda_backend) # sets VITC_HAS_CUDA; a macro, since it enables a langu
   if(NOT VITC_CUDA STREQUAL "OFF")
     vitc_find_nvcc()
     if(NOT VITC_NVCC)
-      vitc_without_cuda("nvcc was not found; put it on PATH or set CUDACXX")
+      vitc_without_cuda("${VITC_NO_NVCC}")
     else()
       set(CMAKE_CUDA_COMPILER ${VITC_NVCC})
       set(CMAKE_CUDA_ARCHITECTURES OFF) # given below, target by target
-      enable_language(CUDA)
+      vitc_enable_cuda()
       find_package(CUDAToolkit 12.4)
       if(NOT CUDAToolkit_FOUND)
         vitc_without_cuda("${VITC_NVCC} is older than 12.4 or its libraries are missing")
@@ -80,6 +119,16 @@ function(vitc_cuda_flags target)
   endif()
 endfunction()
 
+# Nothing calls NCCL yet, so nothing is linked to it: whoever wants more than one GPU learns here what there is.
+function(vitc_tell_nccl)
+  find_package(NCCL 2 QUIET)
+  if(NCCL_FOUND)
+    message(STATUS "NCCL: ${NCCL_VERSION}, ${NCCL_LIBRARY}; nothing calls it yet: training is on one GPU")
+  else()
+    message(STATUS "NCCL: left out: ${NCCL_NOT_FOUND_MESSAGE}")
+  endif()
+endfunction()
+
 # vitc_cuda: the kernels and the backend, as objects. Sets VITC_CUDA_CHOSEN, the architectures.
 # cuDNN, which vitc bench attention loads, where its headers are.
 function(vitc_cuda_objects result)
@@ -91,6 +140,7 @@ function(vitc_cuda_objects result)
     message(STATUS "cuDNN, for vitc bench attention: left out: ${cuDNN_NOT_FOUND_MESSAGE}")
     list(FILTER kernels EXCLUDE REGEX "/attention_cudnn\\.cu$")
   endif()
+  vitc_tell_nccl()
   add_library(vitc_cuda OBJECT ${kernels} ${PROJECT_SOURCE_DIR}/kernels/backends.c)
   set(VITC_CUDA_CHOSEN ${VITC_CUDA_ARCHITECTURES})
   if(NOT VITC_CUDA_CHOSEN)
