@@ -1,6 +1,7 @@
 /* cast: any number of tensors in another float dtype, rounded to nearest even: of an average, what GEMMs read.
  *
- * A launch takes as many tensors of one dtype as fit into its list, input and output each; a block PIECE_BLOCK elements.
+ * A launch takes as many tensors of one dtype as fit into its list, input and output each; a block PIECE_BLOCK
+ * elements.
  *
  * Floor: inputs read, outputs written: 6 bytes an element from fp32 to bf16. */
 #include "piece.cuh"

@@ -1,9 +1,9 @@
 /* lamb.cu - one step of LAMB over all parameters, and of their average and copies.
  *
  * The trust ratio wants two norms of every parameter before any element of it changes, hence two passes: the first
- * writes the moments and leaves a chunk's sums of squares in scratch, a small kernel adds up each parameter's in their order,
- * the second makes the update again and applies it. Moves 40 bytes an element (24 and 16), 8 for the average, 2 for the
- * copy. */
+ * writes the moments and leaves a chunk's sums of squares in scratch, a small kernel adds up each parameter's in their
+ * order, the second makes the update again and applies it. Moves 40 bytes an element (24 and 16), 8 for the average, 2
+ * for the copy. */
 #include "optimizer.cuh"
 #include "reduce.cuh"
 

@@ -31,7 +31,8 @@ static inline vt_group vt_group_at(const vt_run *r, int i, int moments, const vt
     const vt_update_attrs *a = r->node->attrs;
     int at = VT_UPDATE_GROUPS + i * (VT_UPDATE_MOMENT + moments);
     vt_group g = {.p = r->in[at + VT_UPDATE_PARAM], .grad = r->in[at + VT_UPDATE_GRAD],
-                  .ema = r->in[at + VT_UPDATE_EMA], .n = vt_tensor_count(r->node->in[at]), .lr = u->lr * (double)a->rate[i],
+                  .ema = r->in[at + VT_UPDATE_EMA], .n = vt_tensor_count(r->node->in[at]),
+                  .lr = u->lr * (double)a->rate[i],
                   .decay = a->decay[i] ? u->decay : 0};
     for (int k = 0; k < moments; k++) g.moment[k] = r->in[at + VT_UPDATE_MOMENT + k];
     return g;

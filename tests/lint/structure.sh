@@ -30,7 +30,6 @@ while read -r lines file; do
     [ "$lines" -le 400 ] || [ "$file" = total ] || breach "$file has $lines lines, more than 400"
 done < <(find csrc include tools tests kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | xargs wc -l)
 
-unmended='^(cmake|kernels|tests/cuda|tests/simt)/|^csrc/(nn/builder\.c|ops/optimizers?\.|train/step\.c)'
 export LC_ALL=C.UTF-8 # columns are characters
 while read -r found; do
     place=$(cut -d: -f1,2 <<< "$found")
@@ -38,7 +37,7 @@ while read -r found; do
     breach "$place has ${#text} columns, more than 120"
 done < <(find CMakeLists.txt cmake csrc include kernels scripts tests tools -name CMakeLists.txt -o -name '*.[ch]' \
     -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.def' -o -name '*.py' -o -name '*.sh' \
-    -o -name '*.cmake' | grep -vE "$unmended" | xargs grep -nH '^.\{121\}' || true)
+    -o -name '*.cmake' | xargs grep -nH '^.\{121\}' || true)
 
 while read -r line; do
     breach "only tools/ may exit or print to stdout: $line"
