@@ -98,25 +98,12 @@ cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_sh
 
 /* ---- the backend's ----------------------------------------------------------------------------------------------- */
 
-/* Whether this cuBLASLt on this device would run an algorithm that a file or a checkpoint named. bias: any device
- * memory, for the epilogues that want some. */
-static bool accepted(const vt_cuda *c, const gemm_choice *choice, void *bias)
-{
-    gemm_call call;
-    cublasLtMatmulHeuristicResult_t result = {};
-    gemm_call_open(&call, c, &choice->shape, bias);
-    cublasStatus_t status = cublasLtMatmulAlgoCheck(c->blas, call.desc, call.a, call.b, call.d, call.d, &choice->algo,
-                                                    &result);
-    gemm_call_close(&call);
-    return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= GEMM_WORKSPACE;
-}
-
 vt_status vt_gemm_prepare(vt_device *device, const gemm_shape *s, const vt_room *room, bool *found)
 {
     vt_cuda *c = vt_cuda_of(device);
     gemm_choice *choice = gemm_add(c->gemms, s, gemm_tf32(c, s));
     if (!choice) return vt_fail_memory("GEMM algorithms");
-    bool kept = !choice->used && choice->found, good = kept && accepted(c, choice, room->memory);
+    bool kept = !choice->used && choice->found, good = kept && gemm_accepts(c, choice, room);
     if (!choice->used && !good) {
         c->gemms_refused += kept;
         gemm_search(c, s, room, choice);

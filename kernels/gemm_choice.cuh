@@ -44,7 +44,9 @@ cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_sh
 bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s);
 cudaError_t gemm_hopper_queue(const vt_cuda *c, const gemm_shape *s, const gemm_operands *o);
 
-/* The fastest algorithm whose bits do not vary (gemm_search.cu). */
+/* gemm_search.cu: the fastest algorithm whose bits do not vary; whether this cuBLASLt on this device runs one that a
+ * file or a checkpoint named, found out by running it: a capture must not be where its kernel is loaded. */
 void gemm_search(vt_cuda *c, const gemm_shape *s, const vt_room *room, gemm_choice *choice);
+bool gemm_accepts(vt_cuda *c, const gemm_choice *choice, const vt_room *room);
 
 #endif

@@ -212,3 +212,19 @@ void gemm_search(vt_cuda *c, const gemm_shape *s, const vt_room *room, gemm_choi
     gemm_call_close(&call);
     close_trial(&t);
 }
+
+bool gemm_accepts(vt_cuda *c, const gemm_choice *choice, const vt_room *room)
+{
+    trial t;
+    gemm_call call;
+    cublasLtMatmulHeuristicResult_t result = {};
+    open_trial(c, &choice->shape, room, &t);
+    gemm_call_open(&call, c, &choice->shape, t.o.bias);
+    way plain = {&choice->shape, &call, &choice->algo, false};
+    bool good = cublasLtMatmulAlgoCheck(c->blas, call.desc, call.a, call.b, call.d, call.d, &choice->algo, &result) ==
+                    CUBLAS_STATUS_SUCCESS &&
+                result.workspaceSize <= GEMM_WORKSPACE && queue(c, &plain, &t);
+    gemm_call_close(&call);
+    close_trial(&t);
+    return good;
+}
