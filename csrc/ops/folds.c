@@ -42,10 +42,23 @@ static bool fold_accumulate(vt_graph *g, vt_node *dw, const vt_node *add, int in
     return takes_over(dw, output, add);
 }
 
+/* layernorm_grad of the first LayerNorm, add of the residual's gradient -> layernorm_grad with that as the sum's: there
+ * what is normalised is the residual itself. */
+static bool fold_residual(vt_graph *g, vt_node *grad, const vt_node *add, int input, bool sole)
+{
+    const vt_add_attrs *a = add->attrs;
+    vt_tensor *dx = grad->out[0], *residual = add->in[input == 0];
+    if (!sole || add->in[input] != dx || !residual || add->in[2] || a->alpha != 1 || a->beta != 1) return false;
+    if (grad->in[1] || grad->out[3] || residual->dtype != dx->dtype) return false;
+    grad->in[1] = residual;
+    return takes_over(grad, 0, add);
+}
+
 const vt_fold vt_folds[] = {
     {&vt_op_linear, &vt_op_activation, fold_activation},
     {&vt_op_linear_dx, &vt_op_activation_grad, fold_activation_grad},
     {&vt_op_linear_dw, &vt_op_add, fold_accumulate},
+    {&vt_op_layernorm_grad, &vt_op_add, fold_residual},
     {NULL, NULL, NULL},
 };
 #endif

@@ -35,6 +35,10 @@ TEST(every_epilogue_is_folded)
         CHECK(!adds || n->out[1]->offset == n->in[3]->offset);
         into += adds;
         for (int k = 0; k < n->n_out; k++) CHECK(!n->out[k] || n->out[k]->producer == n);
+        for (int k = 0; k < n->n_in && n->op == &vt_op_add; k++) {
+            const vt_node *from = n->in[k] ? n->in[k]->producer : NULL;
+            CHECK(!from || from->op != &vt_op_layernorm_grad || n->in[k] != from->out[0]);
+        }
     }
     CHECK_EQ(into, 2 * (SMALL_BLOCKS * 4 + 2)); /* all but the first micro-batch's, weights and biases at once */
     small_close(&s);
@@ -101,6 +105,27 @@ TEST(a_node_takes_one_sum)
     vt_graph_destroy(g);
 }
 
+/* A residual's gradient is added by the first LayerNorm's own; one that has a sum's already takes no more. */
+TEST(a_layernorm_takes_one_residual)
+{
+    for (int taken = 0; taken < 2; taken++) {
+        vt_graph *g;
+        CHECK_OK(vt_graph_create(&g, VT_F32));
+        const char *names[] = {"dy", "dsum", "x", "residual"};
+        vt_tensor *t[4], *w = vt_graph_input(g, "w", VT_F32, SHAPE(3));
+        vt_tensor *mean = vt_graph_input(g, "mean", VT_F32, SHAPE(5));
+        for (int i = 0; i < 4; i++) t[i] = vt_graph_input(g, names[i], VT_F32, SHAPE(5, 3));
+        vt_tensor *in[] = {t[0], taken ? t[1] : NULL, t[2], w, mean, mean, NULL};
+        vt_node *n = vt_node_add(g, &vt_op_layernorm_grad, "grad", NULL, in, 7);
+        vt_tensor *sum = vt_add(g, "sum", t[3], n->out[0]);
+        sum->keep = true;
+        CHECK_OK(vt_graph_fold(g, vt_folds));
+        CHECK_EQ(g->n_nodes, 1 + taken);
+        CHECK(g->nodes[0]->in[1] == (taken ? t[1] : t[3]) && (taken || g->nodes[0]->out[0] == sum));
+        vt_graph_destroy(g);
+    }
+}
+
 TEST(what_nobody_reads_is_removed)
 {
     vt_graph *g;
@@ -128,6 +153,7 @@ int main(void)
     RUN(a_second_reader_reads_output_1);
     RUN(a_fold_does_not_run_too_early);
     RUN(a_node_takes_one_sum);
+    RUN(a_layernorm_takes_one_residual);
     RUN(what_nobody_reads_is_removed);
     TEST_END();
 }
