@@ -32,6 +32,9 @@ VT_DEVICE head_place place_of(int head, int tokens, int heads) /* head h of samp
     return p;
 }
 
+/* Which warpgroup this is, in a register that all threads of a warp are known to share. */
+VT_DEVICE int this_group() { return shfl(FULL_WARP, (int)threadIdx.x / WARPGROUP, 0); }
+
 /* Rows of this thread's fragments in a tile of 64: this one and this + 8. Columns: 8n + fragment_col() and the next. */
 VT_DEVICE int fragment_row() { return (int)(threadIdx.x % WARPGROUP / WARP * 16 + threadIdx.x % WARP / 4); }
 VT_DEVICE int fragment_col() { return (int)(threadIdx.x % 4 * 2); }

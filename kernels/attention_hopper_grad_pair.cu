@@ -50,9 +50,6 @@ VT_DEVICE pair_tiles take_tiles()
     return t;
 }
 
-/* Which warpgroup this is, in a register that all threads of a warp are known to share. */
-VT_DEVICE int this_group() { return shfl(FULL_WARP, (int)threadIdx.x / WARPGROUP, 0); }
-
 VT_DEVICE bf16 *stage_of(const pair_tiles &t) { return t.stage + thread_again() / WARPGROUP * STAGE; }
 
 /* ---- the next head ----------------------------------------------------------------------------------------------- */
