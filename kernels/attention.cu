@@ -1,6 +1,6 @@
 /* attention.cu - which kernels make attention and its gradient, and delta, which the gradient needs first.
  *
- * bf16 goes to the tensor cores: attention_hopper.cu where it fits, attention_mma.cu for every width of which 8 is a
+ * bf16 goes to the tensor cores: attention_hopper*.cu where they fit, attention_mma.cu for every width of which 8 is a
  * divisor, up to 128. All else goes to attention_plain.cu. */
 #include "attention.cuh"
 
@@ -67,6 +67,10 @@ template <typename T> static void forward(const vt_run *r, const attention_probl
     if constexpr (sizeof(T) == sizeof(bf16)) {
         if (attention_hopper_fits(vt_cuda_of(r), p)) {
             attention_hopper_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
+            return;
+        }
+        if (attention_hopper_streams(vt_cuda_of(r), p)) {
+            attention_hopper_forward_stream(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
             return;
         }
         if (attention_mma_fits(p)) {

@@ -72,4 +72,9 @@ void attention_hopper_forward(const vt_run *r, const attention_problem *p, const
 void attention_hopper_backward(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,
                                const bf16 *out, const float *lse, bf16 *dqkv);
 
+/* attention_hopper_stream*.cu: the same with more tokens, as `streams` says; any number will do. */
+bool attention_hopper_streams(const vt_cuda *cuda, const attention_problem *p);
+void attention_hopper_forward_stream(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out,
+                                     float *lse);
+
 #endif

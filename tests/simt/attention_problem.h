@@ -35,7 +35,9 @@ struct problem {
     values out, lse, dqkv;
     std::vector<double> delta;     /* [B, H, N] */
     std::vector<double> delta_may; /* how much more dqkv may differ where delta is made from a rounded out */
-    problem(int b, int n, int h, float of_scores, float apart = 0); /* apart: of all q from all k, halved */
+    /* apart: of all q from all k, halved, with q's sign changed where its token has this bit; slope: what the mean of
+     * k gains by token. */
+    problem(int b, int n, int h, float of_scores, float apart = 0, float slope = 0, int bit = 0);
 };
 
 static double value(uint16_t bits)
@@ -108,14 +110,14 @@ static void one_head(problem *p, int b, int h)
     }
 }
 
-problem::problem(int b, int n, int h, float of_scores, float apart)
+problem::problem(int b, int n, int h, float of_scores, float apart, float slope, int bit)
     : batch(b), tokens(n), heads(h), scale(0.125f), qkv((size_t)b * n * h * 3 * D), dout((size_t)b * n * h * D),
       out(dout.size()), lse((size_t)b * h * n), dqkv(qkv.size()), delta((size_t)b * h * n),
       delta_may(qkv.size())
 {
     for (size_t i = 0; i < qkv.size(); i++) {
-        const size_t part = i / ((size_t)h * D) % 3;
-        const float mean = part == 0 ? apart : part == 1 ? -apart : 0;
+        const int part = (int)(i / ((size_t)h * D) % 3), token = (int)(i / ((size_t)h * D * 3) % n);
+        const float mean = part == 0 ? token & bit ? -apart : apart : part == 1 ? slope * (float)token - apart : 0;
         qkv[i] = (uint16_t)simt_bf16_bits((float)draw() * of_scores + mean);
     }
     for (uint16_t &bits : dout) bits = (uint16_t)simt_bf16_bits((float)draw());
