@@ -99,8 +99,10 @@ template <typename T> static void backward(const vt_run *r, const attention_prob
         delta_rows<T, 1>(r, p, dout, o, delta);
     bool made = false;
     if constexpr (sizeof(T) == sizeof(bf16)) {
-        made = attention_mma_fits(p);
-        if (made) attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
+        const bool hopper = attention_hopper_streams(vt_cuda_of(r), p);
+        made = hopper || attention_mma_fits(p);
+        if (hopper) attention_hopper_backward_stream(r, p, dout, qkv, lse, delta, dqkv);
+        else if (made) attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
     }
     if (!made) attention_plain_backward(r, p, dout, qkv, lse, delta, dqkv);
     if (dbias) attention_plain_dbias(r, p, dout, qkv, lse, delta, dbias);

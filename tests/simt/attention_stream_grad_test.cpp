@@ -1,0 +1,109 @@
+/* attention_stream_grad_test.cpp - kernels/attention_hopper_stream_grad.cu, simulated, against plain fp64 loops. It is
+ * given the loops' lse and delta, in fp32. */
+#include "attention_problem.h"
+
+static std::vector<float> rounded(const std::vector<double> &v)
+{
+    std::vector<float> f(v.begin(), v.end());
+    f.resize(f.size() + PAD, NAN); /* nothing may read it */
+    return f;
+}
+
+static std::vector<uint16_t> padded(std::vector<uint16_t> v)
+{
+    v.resize(v.size() + PAD, UNWRITTEN);
+    return v;
+}
+
+/* The gradient in device memory that held NaNs. */
+static std::vector<uint16_t> backward(const problem &p)
+{
+    attention_problem a = described(p);
+    vt_cuda cuda = {};
+    vt_run r = {};
+    cuda.arch = 90;
+    r.state = &cuda;
+    std::vector<uint16_t> dqkv(p.qkv.size() + PAD, UNWRITTEN);
+    CUDA_OK(cudaStreamCreate(&cuda.stream)); /* ordered with cudaMemcpy */
+    uint16_t *qkv = device_copy(padded(p.qkv)), *dout = device_copy(padded(p.dout)), *to = device_copy(dqkv);
+    float *lse = device_copy(rounded(p.lse.v)), *delta = device_copy(rounded(p.delta));
+    reorder();
+    attention_hopper_backward_stream(&r, &a, (const bf16 *)dout, (const bf16 *)qkv, lse, delta, (bf16 *)to);
+    CUDA_OK(cudaMemcpy(dqkv.data(), to, dqkv.size() * sizeof *to, cudaMemcpyDeviceToHost));
+    CUDA_OK(cudaFree(qkv));
+    CUDA_OK(cudaFree(dout));
+    CUDA_OK(cudaFree(to));
+    CUDA_OK(cudaFree(lse));
+    CUDA_OK(cudaFree(delta));
+    CUDA_OK(cudaStreamDestroy(cuda.stream));
+    return dqkv;
+}
+
+static void run(int batch, int tokens, int heads, float of_scores, float apart = 0)
+{
+    problem p(batch, tokens, heads, of_scores, apart);
+    std::vector<uint16_t> dqkv = backward(p);
+    CHECK_MSG(dqkv == backward(p), "N = %d: other bits", tokens);
+    compare("dqkv", p, dqkv, p.dqkv);
+}
+
+TEST(sizes_of_models)
+{
+    run(1, 257, 2, 1);
+    run(1, 577, 2, 1);
+    run(2, 300, 3, 1);
+}
+
+TEST(edges_of_tiles_and_blocks)
+{
+    const int tokens[] = {1, 7, 16, 63, 64, 65, 127, 128, 129, 191, 192, 193, 209, 255, 256, 320, 384, 385};
+    for (int n : tokens) run(1, n, 1, 1);
+    run(2, 1, 3, 1);
+    run(2, 65, 2, 1);
+}
+
+TEST(peaked_rows) /* scores of some tens: a few keys have all the weight */
+{
+    run(1, 257, 1, 3);
+    run(1, 50, 1, 3);
+}
+
+TEST(scores_far_below_0) /* a padded key's is 0: its probability would be infinite */
+{
+    run(1, 257, 1, 0.5f, 3.7f);
+    run(1, 50, 1, 0.5f, 3.7f);
+    run(1, 205, 1, 0.5f, 3.7f);
+}
+
+TEST(what_streams)
+{
+    vt_cuda cuda = {};
+    cuda.arch = 90;
+    attention_problem a = {};
+    a.batch = a.heads = 1;
+    a.tokens = 209;
+    a.dim = 64;
+    a.scale = 0.125f;
+    CHECK(attention_hopper_streams(&cuda, &a));
+    a.tokens = 208;
+    CHECK(!attention_hopper_streams(&cuda, &a)); /* a whole head in a block */
+    a.tokens = 100000;
+    CHECK(attention_hopper_streams(&cuda, &a));
+    a.dropout = 0.1f;
+    CHECK(!attention_hopper_streams(&cuda, &a));
+    a.dropout = 0;
+    cuda.arch = 100;
+    CHECK(!attention_hopper_streams(&cuda, &a));
+}
+
+int main()
+{
+    setenv("VT_FAKE_ARCH", "90", 1); /* its shared memory */
+    srand(1);
+    RUN(sizes_of_models);
+    RUN(edges_of_tiles_and_blocks);
+    RUN(peaked_rows);
+    RUN(scores_far_below_0);
+    RUN(what_streams);
+    TEST_END();
+}
