@@ -39,13 +39,13 @@ VT_DEVICE int this_group() { return shfl(FULL_WARP, (int)threadIdx.x / WARPGROUP
 VT_DEVICE int fragment_row() { return (int)(threadIdx.x % WARPGROUP / WARP * 16 + threadIdx.x % WARP / 4); }
 VT_DEVICE int fragment_col() { return (int)(threadIdx.x % 4 * 2); }
 
-/* Begins to copy from [tokens, 64], rows `stride` apart, into a tile of ROWS; those from `tokens` on become zeros. The
- * block has THREADS; thread t copies chunk t % 8 of rows t / 8 + i * THREADS / 8. */
+/* Begins to copy from [tokens, 64], rows `stride` apart, into a tile of ROWS; those from `tokens` on become zeros. By
+ * THREADS, the block's or a warpgroup's; thread t copies chunk t % 8 of rows t / 8 + i * THREADS / 8. */
 template <int ROWS, int THREADS = WARPGROUP>
 VT_DEVICE void load_tile(bf16 *tile, const bf16 *from, int tokens, int stride)
 {
     constexpr int STEP = THREADS / TILE_CHUNKS; /* rows a turn: a multiple of 8, the swizzle stays the same */
-    const unsigned thread = thread_again();
+    const unsigned thread = (unsigned)thread_again() % THREADS;
     const int chunk = (int)(thread % TILE_CHUNKS), first = (int)(thread / TILE_CHUNKS);
     bf16 *to = tile + tile_at(first, chunk);
     from += first * stride + chunk * VECTOR<bf16>;

@@ -3,52 +3,144 @@
  *   p_ij = exp(scale q_i . k_j - lse_i),  dp_ij = dout_i . v_j,  ds_ij = p_ij (dp_ij - delta_i)
  *   dv_j = sum_i p_ij dout_i,  dk_j = scale sum_i ds_ij q_i,  dq_i = scale sum_j ds_ij k_j
  *
- * Two passes, each output in one block and in one order. A block has three warpgroups of 64 rows each, past which tiles
- * of 64 other rows stream through four stages:
+ * Two passes, each output in one block and in one order. A block's three warpgroups have 64 rows of a head each, past
+ * which tiles of 64 other rows stream through four stages:
  *   keys:    S^T = K_j Q_i^T, dP^T = V_j dO_i^T; P^T, dS^T in registers; dV_j += P^T dO_i, dK_j += dS^T Q_i.
  *   queries: S = Q_i K_j^T, dP = dO_i V_j^T; dS in registers; dQ_i += dS K_j.
- * The next tile's scores follow a tile's last product into the tensor cores, without a pause; while one warpgroup makes
- * exponentials, others multiply.
+ * A tile's scores follow the last one's products into the tensor cores without a pause; while one warpgroup makes
+ * exponentials, others multiply. One block an SM goes from rows to rows: what the next ones need is copied in time.
  *
  * Bytes: 14 * B * N * H * 64 at least (qkv, dout, dqkv); 8 more where the second pass finds qkv and dout gone from L2.
- * FLOPs: 14 * B * H * N^2 * 64, scores and dP made twice. Bound by the tensor cores: a pair of tiles takes
- * 512 clocks of them for keys and 384 for queries, and 256 of the units that make exponentials. */
+ * FLOPs: 14 * B * H * N^2 * 64, scores and dP made twice. Bound by the tensor cores: a pair of tiles takes 512 clocks
+ * of them for keys and 384 for queries, and 256 of the units that make exponentials. */
 #include "attention_hopper.cuh"
 #include "ptx_mma.cuh"
 
-enum { GROUPS = 3, THREADS = GROUPS * WARPGROUP, OWN = GROUPS * M_TILE }; /* OWN: rows of a block */
-enum { STAGES = 4, TILE = M_TILE * TILE_WIDTH, STAGE = 2 * TILE };
-enum { STATS = 2 * M_TILE, FIRST_GROUP = 1 /* barrier */ };
+enum { GROUPS = 3, THREADS = GROUPS * WARPGROUP, OWN_ROWS = GROUPS * M_TILE };
+enum { TILE = M_TILE * TILE_WIDTH, OWN = 2 * GROUPS * TILE, STAGE = 2 * TILE, STAGES = 4 };
+enum { FIRST_GROUP = 1 /* barrier */ };
 
-static constexpr float NEVER = 1e30f; /* lse of no query: its probabilities are 0 */
+/* ---- the work ---------------------------------------------------------------------------------------------------- */
 
-/* ---- what streams ------------------------------------------------------------------------------------------------ */
+typedef struct stream_problem {
+    const bf16 *dout, *qkv;    /* [B, N, H, 64], [B, N, 3, H, 64] */
+    const float *lse, *delta;  /* [B, H, N] */
+    bf16 *dqkv;                /* [B, N, 3, H, 64] */
+    int tokens, heads;
+    int tiles, blocks, items;  /* of 64 rows, of 192 rows of a head; of these in all. tiles: at least 2 */
+    float scale;
+} stream_problem;
 
-/* Two matrices [tokens, 64] of a head, their rows so far apart: Q and dO, or K and V. */
-typedef struct streamed {
-    const bf16 *a, *b;
-    int a_stride, b_stride, tokens;
-} streamed;
+/* What a block does after the other: tiles past the rows of its items. */
+typedef struct step {
+    int item, turn, tile;      /* turn: items before it; tile: 0 to tiles - 1 */
+    int64_t from, lse;         /* where this warpgroup's copy begins; the head's lse and delta */
+} step;
 
-VT_DEVICE bf16 *stage_of(bf16 *ring, int tile) { return ring + tile % STAGES * STAGE; }
-
-/* Begins to copy a tile of both, where there is one; as one group in any case. */
-VT_DEVICE void load_stage(bf16 *ring, const streamed &s, int tile)
+/* Blocks go over the items side by side, since those of a head share its lines in L2. Each turn begins a block further
+ * on: the last item of a head is shorter, and no block shall have those of all heads. */
+VT_DEVICE int item_after(int item)
 {
-    const int first = tile * M_TILE;
-    if (first < s.tokens) {
-        bf16 *to = stage_of(ring, tile);
-        load_tile<M_TILE, THREADS>(to, s.a + (int64_t)first * s.a_stride, s.tokens - first, s.a_stride);
-        load_tile<M_TILE, THREADS>(to + TILE, s.b + (int64_t)first * s.b_stride, s.tokens - first, s.b_stride);
-    }
-    copy_commit();
+    const int grid = (int)gridDim.x;
+    return item + (item % grid + 1 < grid ? grid + 1 : 1);
 }
 
-/* Tile `tile` is there for all. Its last but one has no products in flight: the copies of the next but one begin. */
-VT_DEVICE void next_stage(bf16 *ring, const streamed &s, int tile)
+/* The first of an item's own rows. */
+VT_DEVICE int first_row(const stream_problem &p, int item) { return item % p.blocks * OWN_ROWS; }
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+/* Shared memory. KEYS: own are K and V, Q and dO stream; else the other way round. Statistics, lse * -log2 e and
+ * -delta: KEYS: [STAGES][2][64], of the queries that stream; else [2][2][192], of the own. */
+typedef struct room {
+    bf16 *own, *ring;          /* [2][2][192, 64], [STAGES][2][64, 64] */
+    float *stats;
+} room;
+
+template <bool KEYS> constexpr int STATS = KEYS ? (int)M_TILE : (int)OWN_ROWS;
+template <bool KEYS> constexpr int ALL_STATS = 2 * STATS<KEYS> * (KEYS ? STAGES : 2);
+template <bool KEYS> constexpr size_t STREAM_SMEM =
+    smem_bytes<bf16>(2 * OWN + STAGES * STAGE) + smem_bytes<float>(ALL_STATS<KEYS>);
+
+template <bool KEYS> VT_DEVICE room take_room()
 {
+    smem_cursor at = smem_open();
+    room m;
+    m.own = smem_take<bf16>(at, 2 * OWN + STAGES * STAGE, TILE_ALIGN);
+    m.ring = m.own + 2 * OWN;
+    m.stats = smem_take<float>(at, ALL_STATS<KEYS>);
+    return m;
+}
+
+VT_DEVICE bf16 *own_of(const room &m, int turn) { return m.own + (turn & 1) * OWN; }
+VT_DEVICE bf16 *stage_of(const room &m, unsigned n) { return m.ring + n % STAGES * STAGE; }
+
+/* This thread's, of a warpgroup or of all, of the statistics of queries `first` and on. From N on they are 0: there P
+ * is 1, but dO, dP and dS are 0. */
+template <bool KEYS> VT_DEVICE float stat_of(const stream_problem &p, int64_t lse, int first)
+{
+    const int thread = thread_again() % (2 * STATS<KEYS>), i = first + thread % STATS<KEYS>;
+    if (i >= p.tokens) return 0;
+    return thread < STATS<KEYS> ? p.lse[lse + i] * -LOG2E : -p.delta[lse + i];
+}
+
+template <bool KEYS> VT_DEVICE void put_stat(const room &m, int which, int group, float stat)
+{
+    if (KEYS && group < 2) return;
+    m.stats[which * 2 * STATS<KEYS> + thread_again() % (2 * STATS<KEYS>)] = stat;
+}
+
+/* Begins to copy the rows of an item. */
+template <bool KEYS> VT_DEVICE void load_own(const stream_problem &p, bf16 *to, const head_place &at, int first)
+{
+    const bf16 *q = p.qkv + at.qkv + (int64_t)first * at.stride;
+    const bf16 *second = KEYS ? q + 2 * at.width : p.dout + at.out + (int64_t)first * at.width;
+    load_tile<OWN_ROWS, THREADS>(to, KEYS ? q + at.width : q, p.tokens - first, at.stride);
+    load_tile<OWN_ROWS, THREADS>(to + OWN / 2, second, p.tokens - first, KEYS ? at.stride : at.width);
+}
+
+/* Begins to copy what step n wants, as one group: a tile of two matrices, by a warpgroup each; before the first also
+ * the own rows. Returns this thread's statistic. s, the step, becomes the next one. */
+template <bool KEYS> VT_DEVICE float load_step(const stream_problem &p, const room &m, step &s, unsigned n, int group)
+{
+    float stat = 0;
+    if (s.item < p.items) {
+        const int width = p.heads * DIM, first = s.tile * M_TILE;
+        if (s.tile == 0) {
+            const head_place at = place_of(s.item / p.blocks, p.tokens, p.heads);
+            load_own<KEYS>(p, own_of(m, s.turn), at, first_row(p, s.item));
+            s.from = KEYS ? (group == 1 ? at.out : at.qkv) : at.qkv + (1 + group) * width;
+            s.lse = at.lse;
+            if (!KEYS) stat = stat_of<KEYS>(p, s.lse, first_row(p, s.item));
+        }
+        if (group < 2) {
+            const int stride = KEYS && group == 1 ? width : 3 * width;
+            load_tile<M_TILE>(stage_of(m, n) + group * TILE, (KEYS && group == 1 ? p.dout : p.qkv) + s.from,
+                              p.tokens - first, stride);
+            s.from += M_TILE * stride;
+        } else if (KEYS) {
+            stat = stat_of<KEYS>(p, s.lse, first);
+        }
+        if (++s.tile == p.tiles) {
+            s.tile = 0;
+            s.item = item_after(s.item);
+            s.turn++;
+        }
+    }
+    copy_commit();
+    return stat;
+}
+
+/* What step n wants is there for all. The last step but one has no products in flight: the next step but one's copies
+ * begin. stat: of the next step, then of that one. */
+template <bool KEYS>
+VT_DEVICE void arrive(const stream_problem &p, const room &m, step &next, int turn, int tile, unsigned n, int group,
+                      float &stat)
+{
+    if (KEYS) put_stat<KEYS>(m, (n + 1) % STAGES, group, stat);
+    else if (tile + 1 == p.tiles) put_stat<KEYS>(m, (turn + 1) & 1, group, stat);
     tiles_arrive<1>();
-    load_stage(ring, s, tile + 2);
+    stat = load_step<KEYS>(p, m, next, n + 2, group);
 }
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
@@ -78,167 +170,119 @@ VT_DEVICE void begin_scores(float (&d)[32], const uint32_t (&a)[PAIRS<DIM>], uin
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-static constexpr size_t KEYS_SMEM = smem_bytes<bf16>(2 * OWN * TILE_WIDTH + STAGES * STAGE) +
-                                    smem_bytes<float>(STAGES * STATS);
-
-/* What this thread knows of a tile of queries: the first 64 threads lse * -log2 e, the next 64 -delta. */
-VT_DEVICE float stat_of(const float *lse, const float *delta, int tokens, int tile)
-{
-    const int thread = thread_again(), i = tile * M_TILE + thread % M_TILE;
-    if (thread < M_TILE) return i < tokens ? lse[i] * -LOG2E : -NEVER;
-    return thread < STATS && i < tokens ? -delta[i] : 0;
-}
-
-VT_DEVICE void put_stat(float *stats, int tile, float v)
-{
-    const int thread = thread_again();
-    if (thread < STATS) stats[tile % STAGES * STATS + thread] = v;
-}
-
 /* dK and dV. Rows of keys from N on hold what nobody stores. */
-__global__ void __launch_bounds__(THREADS, 1)
-attention_hopper_keys_kernel(const bf16 *dout,   // [B, N, H, 64]
-                             const bf16 *qkv,    // [B, N, 3, H, 64]
-                             const float *lse,   // [B, H, N]
-                             const float *delta, // [B, H, N]
-                             bf16 *dqkv,         // [B, N, 3, H, 64]
-                             int tokens, int heads, float scale)
+__global__ void __launch_bounds__(THREADS, 1) attention_hopper_keys_kernel(stream_problem p)
 {
-    smem_cursor at = smem_open();
-    bf16 *own_k = smem_take<bf16>(at, 2 * OWN * TILE_WIDTH + STAGES * STAGE, TILE_ALIGN);
-    bf16 *own_v = own_k + OWN * TILE_WIDTH, *ring = own_v + OWN * TILE_WIDTH;
-    float *stats = smem_take<float>(at, STAGES * STATS);
-    const int blocks = (tokens + OWN - 1) / OWN, tiles = (tokens + M_TILE - 1) / M_TILE, group = this_group();
-    const int first = (int)blockIdx.x % blocks * OWN, left = tokens - first;
-    const head_place p = place_of((int)blockIdx.x / blocks, tokens, heads);
-    const streamed s = {qkv + p.qkv, dout + p.out, p.stride, p.width, tokens};
-    const int64_t mine = p.qkv + (int64_t)first * p.stride + p.width; /* k; v and dv are width further on */
-    lse += p.lse;
-    delta += p.lse;
-
-    load_tile<OWN, THREADS>(own_k, qkv + mine, left, p.stride);
-    load_tile<OWN, THREADS>(own_v, qkv + mine + p.width, left, p.stride);
-    copy_commit();
-    load_stage(ring, s, 0);
-    load_stage(ring, s, 1);
-    float stat = stat_of(lse, delta, tokens, 0);
-    tiles_arrive<2>(); /* the block's own rows */
-    if (group * M_TILE >= left) { /* copies for the others */
-        for (int tile = 0; tile < tiles; tile++) next_stage(ring, s, tile);
-        copy_wait<0>();
-        return;
-    }
-
-    const uint64_t mk = tile_matrix(own_k + group * TILE), mv = tile_matrix(own_v + group * TILE);
-    const float c = scale * LOG2E;
-    float dv[32] = {}, dk[32] = {}, st[32], dp[32];
-    uint32_t p_pairs[PAIRS<M_TILE>], ds_pairs[PAIRS<M_TILE>];
+    const room m = take_room<true>();
+    const int group = this_group();
+    const float c = p.scale * LOG2E;
+    step next = {(int)blockIdx.x, 0, 0, 0, 0};
+    put_stat<true>(m, 0, group, load_step<true>(p, m, next, 0, group));
+    float stat = load_step<true>(p, m, next, 1, group);
+    unsigned n = 0; /* steps done */
 #pragma unroll 1
-    for (int tile = 0; tile < tiles; tile++) {
-        const uint64_t mq = tile_matrix(stage_of(ring, tile)), mdo = tile_matrix_at(mq, TILE * 2);
-        const float *of_query = stats + tile % STAGES * STATS + fragment_col();
-        put_stat(stats, tile, stat);
-        next_stage(ring, s, tile);
-        stat = stat_of(lse, delta, tokens, tile + 1);
-        wgmma_fence(st);
-        begin_scores(st, mk, mq);
-        wgmma_wait<1>(dv, dk); /* of the tile before: its pairs are free */
-        wgmma_fence(dp);
-        begin_scores(dp, mv, mdo);
-        wgmma_wait<1>(st);
+    for (int item = (int)blockIdx.x, turn = 0; item < p.items; item = item_after(item), turn++) {
+        const int first = first_row(p, item) + group * M_TILE;
+        if (first >= p.tokens) { /* copies for the others */
+            for (int tile = 0; tile < p.tiles; tile++, n++) arrive<true>(p, m, next, turn, tile, n, group, stat);
+            continue;
+        }
+        bf16 *k = own_of(m, turn) + group * TILE, *v = k + OWN / 2;
+        const uint64_t mk = tile_matrix(k), mv = tile_matrix(v);
+        float dv[32] = {}, dk[32] = {}, st[32], dp[32];
+        uint32_t p_pairs[PAIRS<M_TILE>], ds_pairs[PAIRS<M_TILE>];
+#pragma unroll 1
+        for (int tile = 0; tile < p.tiles; tile++, n++) {
+            const uint64_t mq = tile_matrix(stage_of(m, n)), mdo = tile_matrix_at(mq, TILE * 2);
+            const float *stats = m.stats + n % STAGES * 2 * M_TILE + fragment_col();
+            arrive<true>(p, m, next, turn, tile, n, group, stat);
+            wgmma_fence(st);
+            begin_scores(st, mk, mq);
+            wgmma_wait<1>(dv, dk); /* of the tile before: its pairs are free */
+            wgmma_fence(dp);
+            begin_scores(dp, mv, mdo);
+            wgmma_wait<1>(st);
 #pragma unroll
-        for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, of_query[i / 4 * 8 + i % 2]));
-        wgmma_wait<0>(dp);
+            for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, stats[i / 4 * 8 + i % 2]));
+            wgmma_wait<0>(dp);
 #pragma unroll
-        for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + of_query[M_TILE + i / 4 * 8 + i % 2]);
-        pack_pairs(p_pairs, st);
-        pack_pairs(ds_pairs, dp);
-        wgmma_fence(p_pairs, ds_pairs, dv, dk);
-        begin_product<true>(dv, p_pairs, mdo);
-        begin_product<true>(dk, ds_pairs, mq);
+            for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + stats[M_TILE + i / 4 * 8 + i % 2]);
+            pack_pairs(p_pairs, st);
+            pack_pairs(ds_pairs, dp);
+            wgmma_fence(p_pairs, ds_pairs, dv, dk);
+            begin_product<true>(dv, p_pairs, mdo);
+            begin_product<true>(dk, ds_pairs, mq);
+        }
+        wgmma_wait<0>(dv, dk);
+        group_sync(FIRST_GROUP + group, WARPGROUP); /* K_j and V_j are dead: results leave through them */
+        const head_place at = place_of(item / p.blocks, p.tokens, p.heads);
+        bf16 *to = p.dqkv + at.qkv + at.width + (int64_t)first * at.stride;
+        store_rows(to, 0, p.tokens - first, at.stride, dk, p.scale, p.scale, k);
+        store_rows(to + at.width, 0, p.tokens - first, at.stride, dv, 1, 1, v);
     }
-    wgmma_wait<0>(dv, dk);
-    copy_wait<0>();
-    group_sync(FIRST_GROUP + group, WARPGROUP); /* K and V are dead: results leave through them */
-    bf16 *to = dqkv + mine;
-    store_rows(to, group * M_TILE, left, p.stride, dk, scale, scale, own_k + group * TILE);
-    store_rows(to + p.width, group * M_TILE, left, p.stride, dv, 1, 1, own_v + group * TILE);
 }
 
 /* ---- queries ----------------------------------------------------------------------------------------------------- */
 
-static constexpr size_t QUERIES_SMEM = smem_bytes<bf16>(2 * OWN * TILE_WIDTH + STAGES * STAGE);
-
 /* dQ. Rows of queries from N on hold what nobody stores. */
-__global__ void __launch_bounds__(THREADS, 1)
-attention_hopper_queries_kernel(const bf16 *dout,   // [B, N, H, 64]
-                                const bf16 *qkv,    // [B, N, 3, H, 64]
-                                const float *lse,   // [B, H, N]
-                                const float *delta, // [B, H, N]
-                                bf16 *dqkv,         // [B, N, 3, H, 64]
-                                int tokens, int heads, float scale)
+__global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(stream_problem p)
 {
-    smem_cursor at = smem_open();
-    bf16 *own_q = smem_take<bf16>(at, 2 * OWN * TILE_WIDTH + STAGES * STAGE, TILE_ALIGN);
-    bf16 *own_do = own_q + OWN * TILE_WIDTH, *ring = own_do + OWN * TILE_WIDTH;
-    const int blocks = (tokens + OWN - 1) / OWN, tiles = (tokens + M_TILE - 1) / M_TILE, group = this_group();
-    const int first = (int)blockIdx.x % blocks * OWN, left = tokens - first;
-    const head_place p = place_of((int)blockIdx.x / blocks, tokens, heads);
-    const streamed s = {qkv + p.qkv + p.width, qkv + p.qkv + 2 * p.width, p.stride, p.stride, tokens};
-    const int64_t mine = p.qkv + (int64_t)first * p.stride;
-
-    load_tile<OWN, THREADS>(own_q, qkv + mine, left, p.stride);
-    load_tile<OWN, THREADS>(own_do, dout + p.out + (int64_t)first * p.width, left, p.width);
-    copy_commit();
-    load_stage(ring, s, 0);
-    load_stage(ring, s, 1);
-    float less[2] = {0, 0}, less_delta[2] = {0, 0}; /* -lse, in powers of 2, and -delta of this thread's rows */
-    const int row = group * M_TILE + fragment_row();
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        if (row + i * 8 >= left) continue;
-        less[i] = lse[p.lse + first + row + i * 8] * -LOG2E;
-        less_delta[i] = -delta[p.lse + first + row + i * 8];
-    }
-    tiles_arrive<2>(); /* the block's own rows */
-    if (group * M_TILE >= left) { /* copies for the others */
-        for (int tile = 0; tile < tiles; tile++) next_stage(ring, s, tile);
-        copy_wait<0>();
-        return;
-    }
-
-    const float c = scale * LOG2E;
-    float dq[32] = {}, st[32], dp[32];
-    uint32_t q[PAIRS<DIM>], d_o[PAIRS<DIM>], pairs[PAIRS<M_TILE>];
-    load_operand(q, own_q + group * TILE);
-    load_operand(d_o, own_do + group * TILE);
+    const room m = take_room<false>();
+    const int group = this_group();
+    const float c = p.scale * LOG2E;
+    step next = {(int)blockIdx.x, 0, 0, 0, 0};
+    put_stat<false>(m, 0, group, load_step<false>(p, m, next, 0, group));
+    float stat = load_step<false>(p, m, next, 1, group);
+    unsigned n = 0; /* steps done */
 #pragma unroll 1
-    for (int tile = 0; tile < tiles; tile++) {
-        const uint64_t mk = tile_matrix(stage_of(ring, tile)), mv = tile_matrix_at(mk, TILE * 2);
-        next_stage(ring, s, tile);
-        wgmma_fence(q, d_o, st, dp);
-        begin_scores(st, q, mk);
-        begin_scores(dp, d_o, mv);
-        wgmma_wait<1>(st, dq); /* dq: of the tile before, its pairs are free */
-#pragma unroll
-        for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, less[i / 2 % 2]));
-        wgmma_wait<0>(dp);
-#pragma unroll
-        for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + less_delta[i / 2 % 2]);
-        const int columns = tokens - tile * M_TILE - fragment_col();
-        if (tile + 1 == tiles) { /* of keys from N on, whose exp(-lse) may be infinite */
-#pragma unroll
-            for (int i = 0; i < 32; i++)
-                if (i / 4 * 8 + i % 2 >= columns) dp[i] = 0;
+    for (int item = (int)blockIdx.x, turn = 0; item < p.items; item = item_after(item), turn++) {
+        const int first = first_row(p, item) + group * M_TILE;
+        if (first >= p.tokens) { /* copies for the others */
+            for (int tile = 0; tile < p.tiles; tile++, n++) arrive<false>(p, m, next, turn, tile, n, group, stat);
+            continue;
         }
-        pack_pairs(pairs, dp);
-        wgmma_fence(pairs, dq);
-        begin_product<true>(dq, pairs, mk);
+        bf16 *own = own_of(m, turn) + group * TILE;
+        float dq[32] = {}, st[32], dp[32], less[2], less_delta[2];
+        uint32_t q[PAIRS<DIM>], d_o[PAIRS<DIM>], pairs[PAIRS<M_TILE>];
+#pragma unroll 1
+        for (int tile = 0; tile < p.tiles; tile++, n++) {
+            const uint64_t mk = tile_matrix(stage_of(m, n)), mv = tile_matrix_at(mk, TILE * 2);
+            arrive<false>(p, m, next, turn, tile, n, group, stat);
+            if (tile == 0) {
+                const float *stats = m.stats + (turn & 1) * 2 * OWN_ROWS + group * M_TILE + fragment_row();
+                load_operand(q, own);
+                load_operand(d_o, own + OWN / 2);
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    less[i] = stats[i * 8];
+                    less_delta[i] = stats[OWN_ROWS + i * 8];
+                }
+            }
+            wgmma_fence(q, d_o, st, dp);
+            begin_scores(st, q, mk);
+            begin_scores(dp, d_o, mv);
+            wgmma_wait<1>(st, dq); /* dq: of the tile before, its pairs are free */
+#pragma unroll
+            for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, less[i / 2 % 2]));
+            wgmma_wait<0>(dp);
+#pragma unroll
+            for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + less_delta[i / 2 % 2]);
+            if ((tile + 1) * M_TILE > p.tokens) { /* keys from N on: exp(-lse) may be infinite */
+                const int columns = p.tokens - tile * M_TILE - fragment_col();
+#pragma unroll
+                for (int i = 0; i < 32; i++)
+                    if (i / 4 * 8 + i % 2 >= columns) dp[i] = 0;
+            }
+            pack_pairs(pairs, dp);
+            wgmma_fence(pairs, dq);
+            begin_product<true>(dq, pairs, mk);
+        }
+        wgmma_wait<0>(dq);
+        group_sync(FIRST_GROUP + group, WARPGROUP); /* Q_i is dead: results leave through it */
+        const head_place at = place_of(item / p.blocks, p.tokens, p.heads);
+        store_rows(p.dqkv + at.qkv + (int64_t)first * at.stride, 0, p.tokens - first, at.stride, dq, p.scale, p.scale,
+                   own);
     }
-    wgmma_wait<0>(dq);
-    copy_wait<0>();
-    group_sync(FIRST_GROUP + group, WARPGROUP); /* Q is dead */
-    store_rows(dqkv + mine, group * M_TILE, left, p.stride, dq, scale, scale, own_q + group * TILE);
 }
 
 /* ---- launcher ---------------------------------------------------------------------------------------------------- */
@@ -246,9 +290,11 @@ attention_hopper_queries_kernel(const bf16 *dout,   // [B, N, H, 64]
 void attention_hopper_backward_stream(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,
                                       const float *lse, const float *delta, bf16 *dqkv)
 {
-    const dim3 blocks((unsigned)(ceil_div(p->tokens, OWN) * p->heads * p->batch));
-    launch(r, attention_hopper_keys_kernel, blocks, dim3(THREADS), KEYS_SMEM, dout, qkv, lse, delta, dqkv, p->tokens,
-           p->heads, p->scale);
-    launch(r, attention_hopper_queries_kernel, blocks, dim3(THREADS), QUERIES_SMEM, dout, qkv, lse, delta, dqkv,
-           p->tokens, p->heads, p->scale);
+    const int tiles = (int)ceil_div(p->tokens, M_TILE), sms = vt_cuda_of(r)->sms;
+    const int blocks = (int)ceil_div(p->tokens, OWN_ROWS), items = blocks * p->heads * p->batch;
+    const stream_problem s = {dout,      qkv,      lse,  delta,   dqkv, p->tokens, p->heads, tiles < 2 ? 2 : tiles,
+                              blocks, items, p->scale};
+    const dim3 grid((unsigned)(items < sms ? items : sms));
+    launch(r, attention_hopper_keys_kernel, grid, dim3(THREADS), STREAM_SMEM<true>, s);
+    launch(r, attention_hopper_queries_kernel, grid, dim3(THREADS), STREAM_SMEM<false>, s);
 }
