@@ -18,6 +18,7 @@
 
 enum { GROUPS = 3, THREADS = GROUPS * WARPGROUP, OWN_ROWS = GROUPS * M_TILE };
 enum { TILE = M_TILE * TILE_WIDTH, OWN = 2 * GROUPS * TILE, STAGE = 2 * TILE, STAGES = 4 };
+enum { FEW = K_STEP }; /* rows of a short last tile, which takes shorter products: a class token makes N = 64 k + 1 */
 enum { FIRST_GROUP = 1 /* barrier */ };
 
 /* ---- the work ---------------------------------------------------------------------------------------------------- */
@@ -27,7 +28,8 @@ typedef struct stream_problem {
     const float *lse, *delta;  /* [B, H, N] */
     bf16 *dqkv;                /* [B, N, 3, H, 64] */
     int tokens, heads;
-    int tiles, blocks, items;  /* of 64 rows, of 192 rows of a head; of these in all. tiles: at least 2 */
+    int tiles, whole;          /* of a head, two at least; without one of few rows */
+    int blocks, items;         /* of 192 rows: of a head, of all */
     float scale;
 } stream_problem;
 
@@ -84,10 +86,15 @@ template <bool KEYS> VT_DEVICE float stat_of(const stream_problem &p, int64_t ls
     return thread < STATS<KEYS> ? p.lse[lse + i] * -LOG2E : -p.delta[lse + i];
 }
 
-template <bool KEYS> VT_DEVICE void put_stat(const room &m, int which, int group, float stat)
+/* Of step n, or of the own rows of turn n. */
+template <bool KEYS> VT_DEVICE float *stats_of(const room &m, unsigned n)
 {
-    if (KEYS && group < 2) return;
-    m.stats[which * 2 * STATS<KEYS> + thread_again() % (2 * STATS<KEYS>)] = stat;
+    return m.stats + n % (KEYS ? STAGES : 2) * 2 * STATS<KEYS>;
+}
+
+template <bool KEYS> VT_DEVICE void put_stat(const room &m, unsigned n, int group, float stat)
+{
+    if (!KEYS || group == 2) stats_of<KEYS>(m, n)[thread_again() % (2 * STATS<KEYS>)] = stat;
 }
 
 /* Begins to copy the rows of an item. */
@@ -137,8 +144,8 @@ template <bool KEYS>
 VT_DEVICE void arrive(const stream_problem &p, const room &m, step &next, int turn, int tile, unsigned n, int group,
                       float &stat)
 {
-    if (KEYS) put_stat<KEYS>(m, (n + 1) % STAGES, group, stat);
-    else if (tile + 1 == p.tiles) put_stat<KEYS>(m, (turn + 1) & 1, group, stat);
+    if (KEYS) put_stat<KEYS>(m, n + 1, group, stat);
+    else if (tile + 1 == p.tiles) put_stat<KEYS>(m, turn + 1, group, stat);
     tiles_arrive<1>();
     stat = load_step<KEYS>(p, m, next, n + 2, group);
 }
@@ -170,6 +177,32 @@ VT_DEVICE void begin_scores(float (&d)[32], const uint32_t (&a)[PAIRS<DIM>], uin
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
+/* 2 * R queries of a tile past 64 keys: dV += P^T dO and dK += dS^T Q begin, as two groups. mk, mv: K_j, V_j. */
+template <int R>
+VT_DEVICE void past_keys(float (&dv)[32], float (&dk)[32], float (&st)[R], float (&dp)[R], uint32_t (&p_pairs)[R / 2],
+                         uint32_t (&ds_pairs)[R / 2], uint64_t mk, uint64_t mv, const bf16 *stage, const float *stats,
+                         float c)
+{
+    const uint64_t mq = tile_matrix(stage), mdo = tile_matrix_at(mq, TILE * 2);
+    stats += fragment_col();
+    wgmma_fence(st);
+    begin_scores(st, mk, mq);
+    wgmma_wait<1>(dv, dk); /* of the tile before: its pairs are free */
+    wgmma_fence(dp);
+    begin_scores(dp, mv, mdo);
+    wgmma_wait<1>(st);
+#pragma unroll
+    for (int i = 0; i < R; i++) st[i] = fast_exp2(fmaf(st[i], c, stats[i / 4 * 8 + i % 2]));
+    wgmma_wait<0>(dp);
+#pragma unroll
+    for (int i = 0; i < R; i++) dp[i] = st[i] * (dp[i] + stats[M_TILE + i / 4 * 8 + i % 2]);
+    pack_pairs(p_pairs, st);
+    pack_pairs(ds_pairs, dp);
+    wgmma_fence(p_pairs, ds_pairs, dv, dk);
+    begin_product<true>(dv, p_pairs, mdo);
+    begin_product<true>(dk, ds_pairs, mq);
+}
+
 /* dK and dV. Rows of keys from N on hold what nobody stores. */
 __global__ void __launch_bounds__(THREADS, 1) attention_hopper_keys_kernel(stream_problem p)
 {
@@ -189,29 +222,18 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_keys_kernel(strea
         }
         bf16 *k = own_of(m, turn) + group * TILE, *v = k + OWN / 2;
         const uint64_t mk = tile_matrix(k), mv = tile_matrix(v);
-        float dv[32] = {}, dk[32] = {}, st[32], dp[32];
-        uint32_t p_pairs[PAIRS<M_TILE>], ds_pairs[PAIRS<M_TILE>];
+        float dv[32] = {}, dk[32] = {}, st[32], dp[32], st_few[FEW / 2], dp_few[FEW / 2];
+        uint32_t p_pairs[16], ds_pairs[16], p_few[FEW / 4], ds_few[FEW / 4];
+        int tile = 0;
 #pragma unroll 1
-        for (int tile = 0; tile < p.tiles; tile++, n++) {
-            const uint64_t mq = tile_matrix(stage_of(m, n)), mdo = tile_matrix_at(mq, TILE * 2);
-            const float *stats = m.stats + n % STAGES * 2 * M_TILE + fragment_col();
+        for (; tile < p.whole; tile++, n++) {
             arrive<true>(p, m, next, turn, tile, n, group, stat);
-            wgmma_fence(st);
-            begin_scores(st, mk, mq);
-            wgmma_wait<1>(dv, dk); /* of the tile before: its pairs are free */
-            wgmma_fence(dp);
-            begin_scores(dp, mv, mdo);
-            wgmma_wait<1>(st);
-#pragma unroll
-            for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, stats[i / 4 * 8 + i % 2]));
-            wgmma_wait<0>(dp);
-#pragma unroll
-            for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + stats[M_TILE + i / 4 * 8 + i % 2]);
-            pack_pairs(p_pairs, st);
-            pack_pairs(ds_pairs, dp);
-            wgmma_fence(p_pairs, ds_pairs, dv, dk);
-            begin_product<true>(dv, p_pairs, mdo);
-            begin_product<true>(dk, ds_pairs, mq);
+            past_keys(dv, dk, st, dp, p_pairs, ds_pairs, mk, mv, stage_of(m, n), stats_of<true>(m, n), c);
+        }
+        if (tile < p.tiles) {
+            arrive<true>(p, m, next, turn, tile, n, group, stat);
+            past_keys(dv, dk, st_few, dp_few, p_few, ds_few, mk, mv, stage_of(m, n), stats_of<true>(m, n), c);
+            n++;
         }
         wgmma_wait<0>(dv, dk);
         group_sync(FIRST_GROUP + group, WARPGROUP); /* K_j and V_j are dead: results leave through them */
@@ -223,6 +245,29 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_keys_kernel(strea
 }
 
 /* ---- queries ----------------------------------------------------------------------------------------------------- */
+
+/* 2 * R keys of a tile past 64 queries, of which there may be but `keys`: dQ += dS K begins, as one group. st, dp: S
+ * and dP, begun. */
+template <int R>
+VT_DEVICE void past_queries(float (&dq)[32], float (&st)[R], float (&dp)[R], uint32_t (&pairs)[R / 2], uint64_t mk,
+                            const float (&less)[2], const float (&less_delta)[2], float c, int keys)
+{
+    wgmma_wait<1>(st, dq); /* dq: of the tile before, its pairs are free */
+#pragma unroll
+    for (int i = 0; i < R; i++) st[i] = fast_exp2(fmaf(st[i], c, less[i / 2 % 2]));
+    wgmma_wait<0>(dp);
+#pragma unroll
+    for (int i = 0; i < R; i++) dp[i] = st[i] * (dp[i] + less_delta[i / 2 % 2]);
+    if (keys < 2 * R) { /* exp(-lse) may be infinite */
+        const int columns = keys - fragment_col();
+#pragma unroll
+        for (int i = 0; i < R; i++)
+            if (i / 4 * 8 + i % 2 >= columns) dp[i] = 0;
+    }
+    pack_pairs(pairs, dp);
+    wgmma_fence(pairs, dq);
+    begin_product<true>(dq, pairs, mk);
+}
 
 /* dQ. Rows of queries from N on hold what nobody stores. */
 __global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(stream_problem p)
@@ -242,14 +287,14 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(st
             continue;
         }
         bf16 *own = own_of(m, turn) + group * TILE;
-        float dq[32] = {}, st[32], dp[32], less[2], less_delta[2];
-        uint32_t q[PAIRS<DIM>], d_o[PAIRS<DIM>], pairs[PAIRS<M_TILE>];
+        float dq[32] = {}, st[32], dp[32], st_few[FEW / 2], dp_few[FEW / 2], less[2], less_delta[2];
+        uint32_t q[PAIRS<DIM>], d_o[PAIRS<DIM>], pairs[16], few[FEW / 4];
+        int tile = 0;
 #pragma unroll 1
-        for (int tile = 0; tile < p.tiles; tile++, n++) {
-            const uint64_t mk = tile_matrix(stage_of(m, n)), mv = tile_matrix_at(mk, TILE * 2);
+        for (; tile < p.whole; tile++, n++) {
             arrive<false>(p, m, next, turn, tile, n, group, stat);
             if (tile == 0) {
-                const float *stats = m.stats + (turn & 1) * 2 * OWN_ROWS + group * M_TILE + fragment_row();
+                const float *stats = stats_of<false>(m, (unsigned)turn) + group * M_TILE + fragment_row();
                 load_operand(q, own);
                 load_operand(d_o, own + OWN / 2);
 #pragma unroll
@@ -258,24 +303,20 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(st
                     less_delta[i] = stats[OWN_ROWS + i * 8];
                 }
             }
+            const uint64_t mk = tile_matrix(stage_of(m, n)), mv = tile_matrix_at(mk, TILE * 2);
             wgmma_fence(q, d_o, st, dp);
             begin_scores(st, q, mk);
             begin_scores(dp, d_o, mv);
-            wgmma_wait<1>(st, dq); /* dq: of the tile before, its pairs are free */
-#pragma unroll
-            for (int i = 0; i < 32; i++) st[i] = fast_exp2(fmaf(st[i], c, less[i / 2 % 2]));
-            wgmma_wait<0>(dp);
-#pragma unroll
-            for (int i = 0; i < 32; i++) dp[i] = st[i] * (dp[i] + less_delta[i / 2 % 2]);
-            if ((tile + 1) * M_TILE > p.tokens) { /* keys from N on: exp(-lse) may be infinite */
-                const int columns = p.tokens - tile * M_TILE - fragment_col();
-#pragma unroll
-                for (int i = 0; i < 32; i++)
-                    if (i / 4 * 8 + i % 2 >= columns) dp[i] = 0;
-            }
-            pack_pairs(pairs, dp);
-            wgmma_fence(pairs, dq);
-            begin_product<true>(dq, pairs, mk);
+            past_queries(dq, st, dp, pairs, mk, less, less_delta, c, p.tokens - tile * M_TILE);
+        }
+        if (tile < p.tiles) {
+            arrive<false>(p, m, next, turn, tile, n, group, stat);
+            const uint64_t mk = tile_matrix(stage_of(m, n)), mv = tile_matrix_at(mk, TILE * 2);
+            wgmma_fence(st_few, dp_few);
+            begin_scores(st_few, tile_matrix(own), mk); /* not q and d_o, for want of registers */
+            begin_scores(dp_few, tile_matrix(own + OWN / 2), mv);
+            past_queries(dq, st_few, dp_few, few, mk, less, less_delta, c, p.tokens - tile * M_TILE);
+            n++;
         }
         wgmma_wait<0>(dq);
         group_sync(FIRST_GROUP + group, WARPGROUP); /* Q_i is dead: results leave through it */
@@ -290,10 +331,10 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(st
 void attention_hopper_backward_stream(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,
                                       const float *lse, const float *delta, bf16 *dqkv)
 {
-    const int tiles = (int)ceil_div(p->tokens, M_TILE), sms = vt_cuda_of(r)->sms;
     const int blocks = (int)ceil_div(p->tokens, OWN_ROWS), items = blocks * p->heads * p->batch;
-    const stream_problem s = {dout,      qkv,      lse,  delta,   dqkv, p->tokens, p->heads, tiles < 2 ? 2 : tiles,
-                              blocks, items, p->scale};
+    const int tiles = p->tokens > M_TILE ? (int)ceil_div(p->tokens, M_TILE) : 2, sms = vt_cuda_of(r)->sms;
+    const int whole = p->tokens - (tiles - 1) * M_TILE > FEW ? tiles : tiles - 1;
+    const stream_problem s = {dout, qkv, lse, delta, dqkv, p->tokens, p->heads, tiles, whole, blocks, items, p->scale};
     const dim3 grid((unsigned)(items < sms ? items : sms));
     launch(r, attention_hopper_keys_kernel, grid, dim3(THREADS), STREAM_SMEM<true>, s);
     launch(r, attention_hopper_queries_kernel, grid, dim3(THREADS), STREAM_SMEM<false>, s);

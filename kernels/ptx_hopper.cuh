@@ -176,6 +176,7 @@ template <bool ADD, int B_MAJOR, int R> VT_DEVICE void wgmma(float (&d)[R], cons
 #define VT_WGMMA_REGISTERS(...) __trap()
 #endif
 
+#define VT_REGS_N16(c) VT_REGS4(c, 0), VT_REGS4(c, 4)
 #define VT_REGS_N56(c) VT_REGS28(c, 0)
 #define VT_REGS_N64(c) VT_REGS32(c, 0)
 #define VT_REGS_N72(c) VT_REGS32(c, 0), VT_REGS4(c, 32)
@@ -186,6 +187,10 @@ template <bool ADD, int B_MAJOR, int R> VT_DEVICE void wgmma(float (&d)[R], cons
 #define VT_REGS_N200(c) VT_REGS32(c, 0), VT_REGS32(c, 32), VT_REGS32(c, 64), VT_REGS4(c, 96)
 #define VT_REGS_N208(c) VT_REGS_N200(c), VT_REGS4(c, 100)
 
+template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[8], uint64_t a_tile, uint64_t b_tile)
+{
+    VT_WGMMA_TILES(16, VT_NAMES8(""), VT_REGS_N16, "%8", "%9", "%10", "%11");
+}
 template <bool ADD, int A_MAJOR, int B_MAJOR> VT_DEVICE void wgmma(float (&d)[28], uint64_t a_tile, uint64_t b_tile)
 {
     VT_WGMMA_TILES(56, VT_NAMES20("", "1") ", " VT_NAMES8("2"), VT_REGS_N56, "%28", "%29", "%30", "%31");

@@ -61,6 +61,7 @@ enum { HALF = 64 * 32 }; /* words of 64 rows */
     {                                                                            \
         expect_wgmma(in + HALF, a_mn, in + 2 * HALF, b_mn, registers, 0, e);     \
     }
+TILES(wgmma_k_k_16, false, false, 8)
 TILES(wgmma_k_k_56, false, false, 28)
 TILES(wgmma_k_k_72, false, false, 36)
 TILES(wgmma_k_k_96, false, false, 48)

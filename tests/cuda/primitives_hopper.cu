@@ -163,6 +163,7 @@ cudaError_t run_wgmma_groups(const uint32_t *in, uint32_t *out, cudaStream_t str
     {                                                                                 \
         return __VA_ARGS__(in, out, stream);                                          \
     }
+RUN(wgmma_k_k_16, run_tiles<16, K_MAJOR, K_MAJOR, 8>)
 RUN(wgmma_k_k_56, run_tiles<56, K_MAJOR, K_MAJOR, 28>)
 RUN(wgmma_k_k_72, run_tiles<72, K_MAJOR, K_MAJOR, 36>)
 RUN(wgmma_k_k_96, run_tiles<96, K_MAJOR, K_MAJOR, 48>)
