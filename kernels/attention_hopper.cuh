@@ -11,6 +11,7 @@
 
 #include "attention.cuh"
 #include "ptx_hopper.cuh"
+#include "ptx_mma.cuh"
 
 enum { DIM = 64, M_TILE = 64, K_STEP = 16 };
 enum { ROW_BYTES = TILE_WIDTH * 2, COLS_STEP = K_STEP * 2, ROWS_STEP = K_STEP * ROW_BYTES }; /* in bytes */
@@ -81,6 +82,29 @@ template <bool ADD = false, int R> VT_DEVICE void begin_product(float (&d)[32], 
 #pragma unroll
     for (int step = 1; step < R / 4; step++)
         wgmma<true, MN_MAJOR>(d, a + step * 4, tile_matrix_at(b, step * ROWS_STEP));
+    wgmma_commit();
+}
+
+/* This thread's operand A of 64 rows of a tile. */
+VT_DEVICE void load_rows(uint32_t (&a)[DIM / 4], const bf16 *tile)
+{
+    const int row = (int)(threadIdx.x % WARPGROUP) / WARP * 16 + lane_id() % 16;
+#pragma unroll
+    for (int step = 0; step < DIM / K_STEP; step++) {
+        uint32_t r[4];
+        load_matrix4(r, tile + tile_at(row, 2 * step + lane_id() / 16));
+#pragma unroll
+        for (int i = 0; i < 4; i++) a[step * 4 + i] = r[i];
+    }
+}
+
+/* d [64, 64] = a b^T with a [64, 64] in registers and b a tile; begins, as one group. */
+VT_DEVICE void begin_scores(float (&d)[32], const uint32_t (&a)[DIM / 4], uint64_t b)
+{
+    wgmma<false, K_MAJOR>(d, a, b);
+#pragma unroll
+    for (int step = 1; step < DIM / K_STEP; step++)
+        wgmma<true, K_MAJOR>(d, a + step * 4, tile_matrix_at(b, step * COLS_STEP));
     wgmma_commit();
 }
 

@@ -14,7 +14,6 @@
  *
  * Bytes a head: (3 + 1) N * 64 * 2 from memory; K and V from L2 once for each 128 queries. FLOPs: 4 N^2 * 64. */
 #include "attention_hopper.cuh"
-#include "ptx_mma.cuh"
 
 enum { GROUPS = 2, THREADS = GROUPS * WARPGROUP, QUERIES = GROUPS * M_TILE };
 enum { KEYS = 64, STAGES = 4, TILE = KEYS * TILE_WIDTH, FEW = 16 }; /* FEW: keys that a short last tile may have */
@@ -109,29 +108,6 @@ VT_DEVICE void rescale(float (&o)[32], const float (&shrink)[2])
 }
 
 /* ---- one warpgroup ----------------------------------------------------------------------------------------------- */
-
-/* s [64, 64] = q k^T with q in registers; begins, as one group. */
-VT_DEVICE void begin_scores(float (&s)[32], const uint32_t (&q)[16], uint64_t k)
-{
-    wgmma<false, K_MAJOR>(s, q, k);
-#pragma unroll
-    for (int step = 1; step < DIM / K_STEP; step++)
-        wgmma<true, K_MAJOR>(s, q + step * 4, tile_matrix_at(k, step * COLS_STEP));
-    wgmma_commit();
-}
-
-/* This thread's operand A of 64 rows of a tile. */
-VT_DEVICE void load_rows(uint32_t (&q)[16], const bf16 *tile)
-{
-    const int row = (int)(threadIdx.x % WARPGROUP) / WARP * 16 + lane_id() % 16;
-#pragma unroll
-    for (int step = 0; step < DIM / K_STEP; step++) {
-        uint32_t r[4];
-        load_matrix4(r, tile + tile_at(row, 2 * step + lane_id() / 16));
-#pragma unroll
-        for (int i = 0; i < 4; i++) q[step * 4 + i] = r[i];
-    }
-}
 
 /* s, exponentials of tile t, becomes p, then the scores of the next, which are waited for; begins o += p V_t. */
 VT_DEVICE void next_tile(key_stream &from, int t, uint32_t (&q)[16], float (&s)[32], uint32_t (&p)[16],

@@ -14,7 +14,6 @@
  * FLOPs: 14 * B * H * N^2 * 64, scores and dP made twice. Bound by the tensor cores: a pair of tiles takes 512 clocks
  * of them for keys and 384 for queries, and 256 of the units that make exponentials. */
 #include "attention_hopper.cuh"
-#include "ptx_mma.cuh"
 
 enum { GROUPS = 3, THREADS = GROUPS * WARPGROUP, OWN_ROWS = GROUPS * M_TILE };
 enum { TILE = M_TILE * TILE_WIDTH, OWN = 2 * GROUPS * TILE, STAGE = 2 * TILE, STAGES = 4 };
@@ -150,31 +149,6 @@ VT_DEVICE void arrive(const stream_problem &p, const room &m, step &next, int tu
     stat = load_step<KEYS>(p, m, next, n + 2, group);
 }
 
-/* ---- products ---------------------------------------------------------------------------------------------------- */
-
-/* A tile's 64 rows as operand A. */
-VT_DEVICE void load_operand(uint32_t (&a)[PAIRS<DIM>], const bf16 *tile)
-{
-    const int lane = lane_id(), row = (int)threadIdx.x % WARPGROUP / WARP * 16 + lane % 16;
-#pragma unroll
-    for (int step = 0; step < DIM / K_STEP; step++) {
-        uint32_t r[4];
-        load_matrix4(r, tile + tile_at(row, 2 * step + lane / 16));
-#pragma unroll
-        for (int i = 0; i < 4; i++) a[4 * step + i] = r[i];
-    }
-}
-
-/* d [64, 64] = a b^T with a in registers and b a tile; begins, as one group. */
-VT_DEVICE void begin_scores(float (&d)[32], const uint32_t (&a)[PAIRS<DIM>], uint64_t b)
-{
-    wgmma<false, K_MAJOR>(d, a, b);
-#pragma unroll
-    for (int step = 1; step < DIM / K_STEP; step++)
-        wgmma<true, K_MAJOR>(d, a + step * 4, tile_matrix_at(b, step * COLS_STEP));
-    wgmma_commit();
-}
-
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 /* 2 * R queries of a tile past 64 keys: dV += P^T dO and dK += dS^T Q begin, as two groups. mk, mv: K_j, V_j. */
@@ -288,15 +262,15 @@ __global__ void __launch_bounds__(THREADS, 1) attention_hopper_queries_kernel(st
         }
         bf16 *own = own_of(m, turn) + group * TILE;
         float dq[32] = {}, st[32], dp[32], st_few[FEW / 2], dp_few[FEW / 2], less[2], less_delta[2];
-        uint32_t q[PAIRS<DIM>], d_o[PAIRS<DIM>], pairs[16], few[FEW / 4];
+        uint32_t q[DIM / 4], d_o[DIM / 4], pairs[16], few[FEW / 4];
         int tile = 0;
 #pragma unroll 1
         for (; tile < p.whole; tile++, n++) {
             arrive<false>(p, m, next, turn, tile, n, group, stat);
             if (tile == 0) {
                 const float *stats = stats_of<false>(m, (unsigned)turn) + group * M_TILE + fragment_row();
-                load_operand(q, own);
-                load_operand(d_o, own + OWN / 2);
+                load_rows(q, own);
+                load_rows(d_o, own + OWN / 2);
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
                     less[i] = stats[i * 8];
