@@ -92,6 +92,10 @@ template <typename T> static void backward(const vt_run *r, const attention_prob
             attention_hopper_backward(r, p, dout, qkv, o, lse, dqkv);
             return;
         }
+        if (attention_hopper_streams(vt_cuda_of(r), p)) { /* and so here */
+            attention_hopper_backward_stream(r, p, dout, qkv, o, lse, delta, dqkv);
+            return;
+        }
     }
     if (p->dim % VECTOR<T> == 0)
         delta_rows<T, VECTOR<T>>(r, p, dout, o, delta);
@@ -99,10 +103,8 @@ template <typename T> static void backward(const vt_run *r, const attention_prob
         delta_rows<T, 1>(r, p, dout, o, delta);
     bool made = false;
     if constexpr (sizeof(T) == sizeof(bf16)) {
-        const bool hopper = attention_hopper_streams(vt_cuda_of(r), p);
-        made = hopper || attention_mma_fits(p);
-        if (hopper) attention_hopper_backward_stream(r, p, dout, qkv, lse, delta, dqkv);
-        else if (made) attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
+        made = attention_mma_fits(p);
+        if (made) attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
     }
     if (!made) attention_plain_backward(r, p, dout, qkv, lse, delta, dqkv);
     if (dbias) attention_plain_dbias(r, p, dout, qkv, lse, delta, dbias);

@@ -77,6 +77,6 @@ bool attention_hopper_streams(const vt_cuda *cuda, const attention_problem *p);
 void attention_hopper_forward_stream(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out,
                                      float *lse);
 void attention_hopper_backward_stream(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,
-                                      const float *lse, const float *delta, bf16 *dqkv);
+                                      const bf16 *out, const float *lse, float *delta, bf16 *dqkv); /* makes delta */
 
 #endif

@@ -33,7 +33,6 @@ struct problem {
     float scale;
     std::vector<uint16_t> qkv, dout;
     values out, lse, dqkv;
-    std::vector<double> delta;     /* [B, H, N] */
     std::vector<double> delta_may; /* how much more dqkv may differ where delta is made from a rounded out */
     /* apart: of all q from all k, halved, with q's sign changed where its token has this bit; slope: what the mean of
      * k gains by token. */
@@ -85,7 +84,6 @@ static void one_head(problem *p, int b, int h)
                 p->out.may[row(i) + e] += (HALF_UNIT + EPS) * pr * fabs(x(2, j, e));
             }
         }
-        p->delta[l] = delta;
         double delta_may = 0; /* from out as forward rounds it */
         for (int e = 0; e < D; e++) {
             double may = p->out.may[row(i) + e];
@@ -112,8 +110,7 @@ static void one_head(problem *p, int b, int h)
 
 problem::problem(int b, int n, int h, float of_scores, float apart, float slope, int bit)
     : batch(b), tokens(n), heads(h), scale(0.125f), qkv((size_t)b * n * h * 3 * D), dout((size_t)b * n * h * D),
-      out(dout.size()), lse((size_t)b * h * n), dqkv(qkv.size()), delta((size_t)b * h * n),
-      delta_may(qkv.size())
+      out(dout.size()), lse((size_t)b * h * n), dqkv(qkv.size()), delta_may(qkv.size())
 {
     for (size_t i = 0; i < qkv.size(); i++) {
         const int part = (int)(i / ((size_t)h * D) % 3), token = (int)(i / ((size_t)h * D * 3) % n);
