@@ -1,7 +1,7 @@
-/* attention.cu - which kernels make attention and its gradient, and delta, which the gradient needs first.
+/* attention.cu - which kernels make attention and its gradient, and delta, which some gradients need first.
  *
- * bf16 goes to the tensor cores: attention_hopper*.cu where they fit, attention_mma.cu for every width of which 8 is a
- * divisor, up to 128. All else goes to attention_plain.cu. */
+ * bf16 goes to the tensor cores: attention_hopper*.cu where they fit, a whole head in a block or else streams;
+ * attention_mma.cu for every width of which 8 is a divisor, up to 128. All else goes to attention_plain.cu. */
 #include "attention.cuh"
 
 /* delta = dout . out of each row. Moves 4 * B * N * H * D bytes in bf16. A row has `lanes` neighbouring lanes, a power
@@ -62,64 +62,82 @@ static void delta_rows(const vt_run *r, const attention_problem *p, const T *dou
            out, delta, lanes);
 }
 
-template <typename T> static void forward(const vt_run *r, const attention_problem *p)
+/* Those that a user asked for, by VT_ATTENTION=whole, stream, mma or plain, where they fit, else the first that do: its
+ * first letter. */
+static char kernels_for(const vt_cuda *c, const attention_problem *p)
 {
-    if constexpr (sizeof(T) == sizeof(bf16)) {
-        if (attention_hopper_fits(vt_cuda_of(r), p)) {
-            attention_hopper_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
-            return;
-        }
-        if (attention_hopper_streams(vt_cuda_of(r), p)) {
-            attention_hopper_forward_stream(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
-            return;
-        }
-        if (attention_mma_fits(p)) {
-            attention_mma_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
-            return;
-        }
+    const struct {
+        char name;
+        bool fit;
+    } all[] = {{'w', attention_hopper_fits(c, p)}, {'s', attention_hopper_stream_fits(c, p)},
+               {'m', attention_mma_fits(p)}, {'p', true}};
+    char first = 0;
+    for (const auto &kernels : all) {
+        if (!kernels.fit) continue;
+        if (kernels.name == c->attention) return kernels.name;
+        if (!first) first = kernels.name;
     }
-    attention_plain_forward(r, p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1));
+    return first;
 }
 
-template <typename T> static void backward(const vt_run *r, const attention_problem *p)
+static void forward(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *o, float *lse)
 {
-    const T *dout = in<T>(r, 0), *qkv = in<T>(r, 1), *o = in<T>(r, 2);
-    const float *lse = in<float>(r, 3);
-    T *dqkv = out<T>(r, 0);
-    float *dbias = out<float>(r, 1), *delta = (float *)r->scratch;
-    if constexpr (sizeof(T) == sizeof(bf16)) {
-        if (attention_hopper_fits(vt_cuda_of(r), p)) { /* no bias; delta is made there */
-            attention_hopper_backward(r, p, dout, qkv, o, lse, dqkv);
-            return;
-        }
-        if (attention_hopper_streams(vt_cuda_of(r), p)) { /* and so here */
-            attention_hopper_backward_stream(r, p, dout, qkv, o, lse, delta, dqkv);
-            return;
-        }
+    switch (kernels_for(vt_cuda_of(r), p)) {
+    case 'w': return attention_hopper_forward(r, p, qkv, o, lse);
+    case 's': return attention_hopper_forward_stream(r, p, qkv, o, lse);
+    case 'm': return attention_mma_forward(r, p, qkv, o, lse);
+    default: return attention_plain_forward(r, p, qkv, o, lse);
     }
-    if (p->dim % VECTOR<T> == 0)
-        delta_rows<T, VECTOR<T>>(r, p, dout, o, delta);
-    else
-        delta_rows<T, 1>(r, p, dout, o, delta);
-    bool made = false;
-    if constexpr (sizeof(T) == sizeof(bf16)) {
-        made = attention_mma_fits(p);
-        if (made) attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
+}
+
+static void forward(const vt_run *r, const attention_problem *p, const float *qkv, float *o, float *lse)
+{
+    attention_plain_forward(r, p, qkv, o, lse);
+}
+
+template <typename T>
+static void make_delta(const vt_run *r, const attention_problem *p, const T *dout, const T *o, float *delta)
+{
+    if (p->dim % VECTOR<T> == 0) delta_rows<T, VECTOR<T>>(r, p, dout, o, delta);
+    else delta_rows<T, 1>(r, p, dout, o, delta);
+}
+
+static void backward(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv, const bf16 *o,
+                     const float *lse, float *delta, bf16 *dqkv)
+{
+    switch (kernels_for(vt_cuda_of(r), p)) { /* the first two make delta themselves */
+    case 'w': return attention_hopper_backward(r, p, dout, qkv, o, lse, dqkv);
+    case 's': return attention_hopper_backward_stream(r, p, dout, qkv, o, lse, delta, dqkv);
+    case 'm':
+        make_delta(r, p, dout, o, delta);
+        return attention_mma_backward(r, p, dout, qkv, lse, delta, dqkv);
+    default:
+        make_delta(r, p, dout, o, delta);
+        return attention_plain_backward(r, p, dout, qkv, lse, delta, dqkv);
     }
-    if (!made) attention_plain_backward(r, p, dout, qkv, lse, delta, dqkv);
-    if (dbias) attention_plain_dbias(r, p, dout, qkv, lse, delta, dbias);
+}
+
+static void backward(const vt_run *r, const attention_problem *p, const float *dout, const float *qkv, const float *o,
+                     const float *lse, float *delta, float *dqkv)
+{
+    make_delta(r, p, dout, o, delta);
+    attention_plain_backward(r, p, dout, qkv, lse, delta, dqkv);
 }
 
 static void attention(const vt_run *r)
 {
     attention_problem p = problem_of(r, 0, 1, 2);
-    VT_DISPATCH(r->node->in[0], forward<T>(r, &p));
+    VT_DISPATCH(r->node->in[0], forward(r, &p, in<T>(r, 0), out<T>(r, 0), out<float>(r, 1)));
 }
 
 static void attention_grad(const vt_run *r)
 {
     attention_problem p = problem_of(r, 1, 4, 5);
-    VT_DISPATCH(r->node->in[1], backward<T>(r, &p));
+    const float *lse = in<float>(r, 3);
+    float *delta = (float *)r->scratch, *dbias = out<float>(r, 1);
+    VT_DISPATCH(r->node->in[1],
+                backward(r, &p, in<T>(r, 0), in<T>(r, 1), in<T>(r, 2), lse, delta, out<T>(r, 0));
+                if (dbias) attention_plain_dbias(r, &p, in<T>(r, 0), in<T>(r, 1), lse, delta, dbias));
 }
 
 static size_t attention_grad_scratch(const vt_device *device, const vt_node *n)

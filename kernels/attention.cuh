@@ -66,14 +66,14 @@ template <typename T>
 void attention_plain_dbias(const vt_run *r, const attention_problem *p, const T *dout, const T *qkv, const float *lse,
                            const float *delta, float *dbias);
 
-/* attention_hopper*.cu: sm_90a, bf16, a whole head in one block. `fits` says for which problems. */
+/* attention_hopper*.cu: sm_90a, bf16, a whole head in one block. `fits` says for which problems, here and below. */
 bool attention_hopper_fits(const vt_cuda *cuda, const attention_problem *p);
 void attention_hopper_forward(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out, float *lse);
 void attention_hopper_backward(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,
                                const bf16 *out, const float *lse, bf16 *dqkv);
 
-/* attention_hopper_stream*.cu: the same with more tokens, as `streams` says; any number will do. */
-bool attention_hopper_streams(const vt_cuda *cuda, const attention_problem *p);
+/* attention_hopper_stream*.cu: the same with any number of tokens. */
+bool attention_hopper_stream_fits(const vt_cuda *cuda, const attention_problem *p);
 void attention_hopper_forward_stream(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out,
                                      float *lse);
 void attention_hopper_backward_stream(const vt_run *r, const attention_problem *p, const bf16 *dout, const bf16 *qkv,

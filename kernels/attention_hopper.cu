@@ -80,19 +80,14 @@ attention_hopper_forward_kernel(const bf16 *qkv,      // [B, N, 3, H, 64]
 
 /* ---- launchers --------------------------------------------------------------------------------------------------- */
 
-static bool suits(const vt_cuda *cuda, const attention_problem *p)
+bool attention_hopper_stream_fits(const vt_cuda *cuda, const attention_problem *p)
 {
     return cuda->arch == 90 && p->dim == DIM && p->scale > 0 && !p->bias && p->dropout == 0;
 }
 
 bool attention_hopper_fits(const vt_cuda *cuda, const attention_problem *p)
 {
-    return suits(cuda, p) && p->tokens <= PAIR_TOKENS;
-}
-
-bool attention_hopper_streams(const vt_cuda *cuda, const attention_problem *p)
-{
-    return suits(cuda, p) && p->tokens > PAIR_TOKENS;
+    return attention_hopper_stream_fits(cuda, p) && p->tokens <= PAIR_TOKENS;
 }
 
 void attention_hopper_forward(const vt_run *r, const attention_problem *p, const bf16 *qkv, bf16 *out, float *lse)

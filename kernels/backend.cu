@@ -89,15 +89,17 @@ static vt_status set_precision(vt_device *d, vt_cuda *c, const vt_device_options
     return VT_OK;
 }
 
-/* A variable that asks for one of two ways, for timing both on one GPU: *to is its first letter. */
-static vt_status read_way(const char *variable, const char *one, const char *other, char *to)
+/* A variable that asks for one of the ways "one|other…", for timing them on one GPU: *to is its first letter. */
+static vt_status read_way(const char *variable, const char *ways, char *to)
 {
     const char *asked = getenv(variable);
     if (!asked || !*asked) return VT_OK;
-    if (strcmp(asked, one) && strcmp(asked, other))
-        return vt_fail(VT_INVALID, "%s=%.40s: %s or %s; unset it for the default", variable, asked, one, other);
-    *to = *asked;
-    return VT_OK;
+    for (const char *way = ways; *way; way += strcspn(way, "|"), way += *way == '|')
+        if (strlen(asked) == strcspn(way, "|") && strncmp(asked, way, strlen(asked)) == 0) {
+            *to = *asked;
+            return VT_OK;
+        }
+    return vt_fail(VT_INVALID, "%s=%.40s: wants %s; unset it for the default", variable, asked, ways);
 }
 
 static vt_status set_device(vt_device *d, vt_cuda *c)
@@ -152,8 +154,9 @@ static vt_status cuda_open(vt_device *d, const vt_device_options *o)
     if (!c) return vt_fail_memory("device");
     d->state = c;
     st = set_precision(d, c, o);
-    if (st == VT_OK) st = read_way("VT_ATTENTION_BACKWARD", "a", "b", &c->attention_backward);
-    if (st == VT_OK) st = read_way("VT_GEMM_ACTIVATION", "fused", "apart", &c->gemm_activation);
+    if (st == VT_OK) st = read_way("VT_ATTENTION", "whole|stream|mma|plain", &c->attention);
+    if (st == VT_OK) st = read_way("VT_ATTENTION_BACKWARD", "a|b", &c->attention_backward);
+    if (st == VT_OK) st = read_way("VT_GEMM_ACTIVATION", "fused|apart", &c->gemm_activation);
     if (st == VT_OK) st = set_device(d, c);
     if (st) cuda_close(d);
     return st;

@@ -34,6 +34,7 @@ typedef struct vt_cuda {
     int ordinal, arch;               /* arch: 90 for compute capability 9.0 */
     int sms;                         /* multiprocessors: persistent kernels start a block for each */
     size_t smem_block;               /* most shared memory a block can have, bytes */
+    char attention;                  /* attention's kernels that a user asked for (attention.cu); 0: any that fit */
     char attention_backward;         /* 'a' or 'b': attention_hopper's gradient that a user asked for; 0: either */
     char gemm_activation;            /* 'f' or 'a', fused or apart: what a user asked for; 0: the faster one */
     cudaStream_t stream, copies;     /* kernels; uploads of step inputs */

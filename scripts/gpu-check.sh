@@ -181,6 +181,10 @@ if wanted selftest; then
             "$vitc" "$precision" "$parts/selftest-$precision.json"
     done
     run selftest-linear-fused 60 env VT_GEMM_ACTIVATION=fused "$vitc" selftest linear --device cuda --precision bf16
+    for kernels in stream mma plain; do
+        run "selftest-attention-$kernels" 60 env VT_ATTENTION=$kernels "$vitc" selftest attention --device cuda \
+            --precision bf16
+    done
     run selftest-attention-b 60 env VT_ATTENTION_BACKWARD=b "$vitc" selftest attention --device cuda --precision bf16
 fi
 
@@ -204,6 +208,10 @@ if wanted bench; then
         for kernel in a b; do
             VT_ATTENTION_BACKWARD=$kernel bench "bench-attention-$kernel" 30 attention --impl vitc --direction bwd \
                 --shapes 256,3,197,64,256,6,197,64,256,12,197,64
+        done
+        for kernels in stream mma; do
+            VT_ATTENTION=$kernels bench "bench-attention-$kernels" 30 attention --impl vitc --direction fwd,bwd \
+                --shapes 256,6,197,64,64,16,577,64
         done
     else
         report bench-attention skipped 0 "this vitc has no bench attention"

@@ -100,16 +100,14 @@ TEST(what_streams)
     a.tokens = 209;
     a.dim = 64;
     a.scale = 0.125f;
-    CHECK(attention_hopper_streams(&cuda, &a));
-    a.tokens = 208;
-    CHECK(!attention_hopper_streams(&cuda, &a)); /* a whole head in a block */
+    CHECK(attention_hopper_stream_fits(&cuda, &a));
     a.tokens = 100000;
-    CHECK(attention_hopper_streams(&cuda, &a));
+    CHECK(attention_hopper_stream_fits(&cuda, &a));
     a.dropout = 0.1f;
-    CHECK(!attention_hopper_streams(&cuda, &a));
+    CHECK(!attention_hopper_stream_fits(&cuda, &a));
     a.dropout = 0;
     cuda.arch = 100;
-    CHECK(!attention_hopper_streams(&cuda, &a));
+    CHECK(!attention_hopper_stream_fits(&cuda, &a));
 }
 
 int main()
