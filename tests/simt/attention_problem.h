@@ -36,7 +36,8 @@ struct problem {
     std::vector<double> delta_may; /* how much more dqkv may differ where delta is made from a rounded out */
     /* apart: of all q from all k, halved, with q's sign changed where its token has this bit; slope: what the mean of
      * k gains by token. */
-    problem(int b, int n, int h, float of_scores, float apart = 0, float slope = 0, int bit = 0);
+    problem(int b, int n, int h, float of_scores, float apart = 0, float slope = 0, int bit = 0,
+            float scale = 0.125f);
 };
 
 static double value(uint16_t bits)
@@ -108,8 +109,8 @@ static void one_head(problem *p, int b, int h)
     }
 }
 
-problem::problem(int b, int n, int h, float of_scores, float apart, float slope, int bit)
-    : batch(b), tokens(n), heads(h), scale(0.125f), qkv((size_t)b * n * h * 3 * D), dout((size_t)b * n * h * D),
+problem::problem(int b, int n, int h, float of_scores, float apart, float slope, int bit, float scale)
+    : batch(b), tokens(n), heads(h), scale(scale), qkv((size_t)b * n * h * 3 * D), dout((size_t)b * n * h * D),
       out(dout.size()), lse((size_t)b * h * n), dqkv(qkv.size()), delta_may(qkv.size())
 {
     for (size_t i = 0; i < qkv.size(); i++) {

@@ -22,9 +22,10 @@ static void forward(const problem &p, std::vector<uint16_t> *out, std::vector<fl
     CUDA_OK(cudaStreamDestroy(cuda.stream));
 }
 
-static void run(int batch, int tokens, int heads, float of_scores, float apart = 0, float slope = 0, int bit = 0)
+static void run(int batch, int tokens, int heads, float of_scores, float apart = 0, float slope = 0, int bit = 0,
+                float scale = 0.125f)
 {
-    problem p(batch, tokens, heads, of_scores, apart, slope, bit);
+    problem p(batch, tokens, heads, of_scores, apart, slope, bit, scale);
     std::vector<uint16_t> out, again;
     std::vector<float> lse, lse_again;
     forward(p, &out, &lse);
@@ -66,6 +67,11 @@ TEST(maxima_that_move) /* the mean of the scores, by 64 keys: 2^3, 2^15 and 2^37
     for (float slope : {0.004f, -0.004f, 0.02f, -0.02f, 0.05f, -0.05f}) run(1, 330, 1, 0.5f, 1, slope);
 }
 
+TEST(scales_above_1) /* how far a maximum may move is told in units of q . k, where it is less than with scales below */
+{
+    for (float slope : {0.002f, 0.01f, -0.01f}) run(1, 330, 1, 0.05f, 1, slope, 0, 8);
+}
+
 TEST(one_of_two_rows) /* a thread's two are 8 apart: one goes up beyond fp32's range, the other one down */
 {
     run(1, 330, 1, 0.5f, 1, 0.05f, 8);
@@ -81,6 +87,7 @@ int main()
     RUN(peaked_rows);
     RUN(scores_far_below_0);
     RUN(maxima_that_move);
+    RUN(scales_above_1);
     RUN(one_of_two_rows);
     TEST_END();
 }
