@@ -40,7 +40,7 @@ void gemm_call_close(gemm_call *call);
 cublasStatus_t gemm_queue(const vt_cuda *c, const gemm_call *call, const gemm_shape *s,
                           const cublasLtMatmulAlgo_t *algo, const gemm_operands *o, void *workspace);
 
-/* gemm_hopper.cu: products with an activation or its gradient, whole. `fits` says for which shapes. */
+/* gemm_hopper.cu: products with GELU or its gradient, whole. `fits` says for which shapes. */
 bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s);
 cudaError_t gemm_hopper_queue(const vt_cuda *c, const gemm_shape *s, const gemm_operands *o);
 

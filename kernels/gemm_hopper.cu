@@ -1,4 +1,4 @@
-/* gemm_hopper.cu - products whose activation, or its derivative, is their own epilogue, for sm_90a and bf16:
+/* gemm_hopper.cu - products whose GELU, or its derivative, is their own epilogue, for sm_90a and bf16:
  * y = f(x w^T + b), and dx = (dy w) f'(pre) with the pre-activation read where the result goes.
  *
  * Such a product moves more bytes than it computes: DeiT-S's two at batch 256 take 116 us for 348 MB, 74 us for their
@@ -21,7 +21,6 @@ enum { STAGGER = 1, FIRST_GROUP };                     /* barriers */
 typedef struct hopper_product {
     int64_t rows;
     int columns, depth, stride; /* stride: of w's rows */
-    vt_activation_kind kind;
 } hopper_product;
 
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
@@ -164,7 +163,7 @@ VT_DEVICE void finish(const hopper_product &p, const float (&d)[SLAB / 2], const
     }
     if (pre) store_stage(p, stage, pre, first, column);
 #pragma unroll
-    for (int n = 0; n < SLAB / 16; n++) store_eight(stage, n, activate(p.kind, eight(rounded[n])), rounded[n]);
+    for (int n = 0; n < SLAB / 16; n++) store_eight(stage, n, activate(VT_GELU, eight(rounded[n])), rounded[n]);
     store_stage(p, stage, y, first, column);
 }
 
@@ -179,7 +178,7 @@ VT_DEVICE void finish_gradient(const hopper_product &p, const float (&d)[SLAB / 
 #pragma unroll
         for (int i = 0; i < 8; i++) dy.v[i] = d[8 * n + i];
         load_matrix4(pre, matrices_at(stage, n));
-        store_eight(stage, n, activate_grad(p.kind, dy, eight(pre)), pre);
+        store_eight(stage, n, activate_grad(VT_GELU, dy, eight(pre)), pre);
     }
     store_stage(p, stage, dx, first, column);
 }
@@ -252,15 +251,15 @@ static size_t smem_of(const gemm_shape *s)
 
 bool gemm_hopper_fits(const vt_cuda *c, const gemm_shape *s)
 {
-    bool bf16_alone = s->in == VT_BF16 && s->out == VT_BF16;
+    bool ours = c->arch == 90 && s->activation == VT_GELU && s->in == VT_BF16 && s->out == VT_BF16;
     bool whole_chunks = s->m % VECTOR<bf16> == 0 && s->k % VECTOR<bf16> == 0 && s->lda % VECTOR<bf16> == 0;
     bool plain = !s->accumulate && !s->batch && !s->tb && s->ta == !s->gradient && s->ldb == s->k && s->ldd == s->m;
-    return c->arch == 90 && bf16_alone && whole_chunks && plain && s->k <= DEEPEST && smem_of(s) <= c->smem_block;
+    return ours && whole_chunks && plain && s->k <= DEEPEST && smem_of(s) <= c->smem_block;
 }
 
 cudaError_t gemm_hopper_queue(const vt_cuda *c, const gemm_shape *s, const gemm_operands *o)
 {
-    hopper_product p = {s->n, (int)s->m, (int)s->k, (int)s->lda, (vt_activation_kind)s->activation};
+    hopper_product p = {s->n, (int)s->m, (int)s->k, (int)s->lda};
     int64_t slabs = ceil_div(s->m, SLAB), each = c->sms / slabs, most = ceil_div(s->n, GROUPS * TILE_ROWS);
     each = each < 1 ? 1 : each > most ? most : each;
     return vt_launch(s->gradient ? gemm_hopper_kernel<true> : gemm_hopper_kernel<false>, dim3((unsigned)(slabs * each)),
