@@ -207,9 +207,9 @@ VT_DEVICE void erase(const patchify_effects &fx, int sample, const patchify_shap
         }
 #pragma unroll 1
         for (int i = 0; i < PIECE; i++, bits >>= 1) {
-            uint32_t channel = (uint32_t)(from.channel + i) % s.channels.by;
-            uint32_t e = fx.erase == VT_ERASE_PIXEL ? pixel_at(s, in_sample + (uint32_t)i)
-                                                    : (uint32_t)k * s.channels.by + channel;
+            uint32_t e;
+            if (fx.erase == VT_ERASE_PIXEL) e = pixel_at(s, in_sample + (uint32_t)i);
+            else e = (uint32_t)k * s.channels.by + (uint32_t)(from.channel + i) % s.channels.by;
             if (bits & 1) f.v[0] = fx.erase == VT_ERASE_CONST ? 0 : vt_graph_normal(fx.key, step, slot, e);
             f = turned<1>(f);
         }
