@@ -4,25 +4,14 @@ their last bits.
 
 usage: gemm_choices.py build/tests/simt/vitc-simt        (Python's standard library alone)
 """
-import json
 import os
 import re
-import struct
 import sys
 import tempfile
 
 import simt
 
 VITC = os.path.abspath(sys.argv[1])
-
-
-def read(path):
-    """Tensors' bytes, and the metadata."""
-    with open(path, "rb") as f:
-        data = f.read()
-    size = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + size])
-    return header["__metadata__"], data[8 + size:]
 
 
 def main():
@@ -50,7 +39,7 @@ def main():
         warm, done = train("warm", "--max-steps", "1", cache="kept", fastest=2)
         check("note" not in done.stderr, "none of its algorithms is refused", done.stderr)
         check(warm == 0, f"with the file there is none ({warm})")
-        check(read(f"{root}/warm/last.safetensors")[1] == read(f"{root}/cold/last.safetensors")[1], "the same bits")
+        check(simt.read(f"{root}/warm/last.safetensors")[1] == simt.read(f"{root}/cold/last.safetensors")[1], "the same bits")
         check(open(path).read() == whole, "the file stays as it is")
         train("wider", "--max-steps", "1", "--mlp-ratio", "3", cache="kept")
         more = open(path).read()
@@ -87,14 +76,14 @@ def main():
         # A run that goes on elsewhere.
         train("whole", "--max-steps", "6", cache="one", fastest=0)
         train("other", "--max-steps", "6", cache="two", fastest=2)
-        metadata, whole_bits = read(f"{root}/whole/last.safetensors")
-        check(metadata["vitc.gemm_algorithms"] == open(f"{root}/one/{files[0]}").read(),
+        header, whole_bits = simt.read(f"{root}/whole/last.safetensors")
+        check(header["__metadata__"]["vitc.gemm_algorithms"] == open(f"{root}/one/{files[0]}").read(),
               "the checkpoint names the algorithms, as the file does")
-        check(read(f"{root}/other/last.safetensors")[1] != whole_bits, "and another outcome has other bits")
+        check(simt.read(f"{root}/other/last.safetensors")[1] != whole_bits, "and another outcome has other bits")
         train("parts", "--max-steps", "3", cache="three", fastest=0)
         asked, _ = train("parts", "--max-steps", "6", "--resume", "auto", cache="four", fastest=2)
         check(asked == 0, "a resumed run searches nothing")
-        check(read(f"{root}/parts/last.safetensors")[1] == whole_bits, "and has the bits of one that was never stopped")
+        check(simt.read(f"{root}/parts/last.safetensors")[1] == whole_bits, "and has the bits of one that was never stopped")
         # On another device it goes on, and says so.
         os.environ["VT_FAKE_ARCH"] = "90"
         _, done = train("parts", "--max-steps", "7", "--resume", "auto", cache="four")

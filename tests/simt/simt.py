@@ -1,4 +1,5 @@
 """What the tests of vitc on the fake device share."""
+import json
 import os
 import random
 import struct
@@ -23,6 +24,14 @@ def run(command, **environment):
     """The finished process; VT_CACHE_DIR is empty unless given."""
     env = {**os.environ, "VT_CACHE_DIR": "", "VT_FAKE_REPORT": "1", **environment}
     return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+def read(path):
+    """A checkpoint's header, and its tensors' bytes."""
+    with open(path, "rb") as f:
+        data = f.read()
+    size = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + size]), data[8 + size:]
 
 
 def make_data(folder, train=64, val=16):

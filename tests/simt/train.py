@@ -5,7 +5,6 @@ fp32 to rounding and in bf16 within its tolerance; the same bits from a resumed 
 usage: train.py build/vitc build/tests/simt/vitc-simt        (Python's standard library alone)
 """
 import csv
-import json
 import math
 import os
 import random
@@ -14,18 +13,14 @@ import subprocess
 import sys
 import tempfile
 
+import simt
+
 CPU, CUDA = (os.path.abspath(path) for path in sys.argv[1:3])
 FLAGS = ["--model", "deit_micro", "--depth", "2", "--embed-dim", "32", "--num-heads", "2", "--img-size", "8",
          "--patch-size", "4", "--in-chans", "1", "--epochs", "2", "--batch-size", "16", "--micro-batch-size", "8",
          "--grad-accum-steps", "2", "--lr", "1e-2", "--clip-grad", "1", "--drop-path", "0.2", "--num-workers", "1",
          "--reprob", "0.5", "--mixup", "0.8", "--cutmix", "1"]
-failures = 0
-
-
-def check(ok, what, why=""):
-    global failures
-    print("ok  " if ok else "FAIL", what, "" if ok else why.strip(), flush=True)
-    failures += not ok
+check = simt.Checks()
 
 
 def make_data(root):
@@ -48,12 +43,8 @@ def run(program, out, *more, device="cuda", **env):
 
 def read(path):
     """name -> bytes of f32."""
-    with open(path, "rb") as f:
-        data = f.read()
-    size = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + size])
+    header, body = simt.read(path)
     header.pop("__metadata__")
-    body = data[8 + size:]
     return {n: body[t["data_offsets"][0]:t["data_offsets"][1]] for n, t in header.items()}
 
 
@@ -131,4 +122,4 @@ with tempfile.TemporaryDirectory() as work:
                             env=dict(os.environ, VT_FAKE_DEVICES="0"))
     check(absent.returncode == 2 and absent.stderr.startswith("vitc: error: --device cuda: "),
           "no device: " + absent.stderr.strip())
-sys.exit(failures > 0)
+sys.exit(check.failures > 0)
