@@ -28,6 +28,9 @@ def main():
             check(done.returncode == 0, f"{name}: exit 0", done.stderr)
             return int(re.search(r"algorithms asked for (\d+) times", done.stderr).group(1)), done
 
+        def bits(name):
+            return simt.read(f"{root}/{name}/last.safetensors")[1]
+
         # The file.
         cold, _ = train("cold", "--max-steps", "1", cache="kept")
         check(cold > 0, "without a file there is a search")
@@ -39,7 +42,7 @@ def main():
         warm, done = train("warm", "--max-steps", "1", cache="kept", fastest=2)
         check("note" not in done.stderr, "none of its algorithms is refused", done.stderr)
         check(warm == 0, f"with the file there is none ({warm})")
-        check(simt.read(f"{root}/warm/last.safetensors")[1] == simt.read(f"{root}/cold/last.safetensors")[1], "the same bits")
+        check(bits("warm") == bits("cold"), "the same bits")
         check(open(path).read() == whole, "the file stays as it is")
         train("wider", "--max-steps", "1", "--mlp-ratio", "3", cache="kept")
         more = open(path).read()
@@ -76,14 +79,14 @@ def main():
         # A run that goes on elsewhere.
         train("whole", "--max-steps", "6", cache="one", fastest=0)
         train("other", "--max-steps", "6", cache="two", fastest=2)
-        header, whole_bits = simt.read(f"{root}/whole/last.safetensors")
-        check(header["__metadata__"]["vitc.gemm_algorithms"] == open(f"{root}/one/{files[0]}").read(),
+        metadata = simt.read(f"{root}/whole/last.safetensors")[0]["__metadata__"]
+        check(metadata["vitc.gemm_algorithms"] == open(f"{root}/one/{files[0]}").read(),
               "the checkpoint names the algorithms, as the file does")
-        check(simt.read(f"{root}/other/last.safetensors")[1] != whole_bits, "and another outcome has other bits")
+        check(bits("other") != bits("whole"), "and another outcome has other bits")
         train("parts", "--max-steps", "3", cache="three", fastest=0)
         asked, _ = train("parts", "--max-steps", "6", "--resume", "auto", cache="four", fastest=2)
         check(asked == 0, "a resumed run searches nothing")
-        check(simt.read(f"{root}/parts/last.safetensors")[1] == whole_bits, "and has the bits of one that was never stopped")
+        check(bits("parts") == bits("whole"), "and has the bits of one that was never stopped")
         # On another device it goes on, and says so.
         os.environ["VT_FAKE_ARCH"] = "90"
         _, done = train("parts", "--max-steps", "7", "--resume", "auto", cache="four")
